@@ -17,6 +17,7 @@ from support.client_versions import needs
 
 from orq_otel import Thread, current_thread, new_thread_id, thread
 from orq_otel.asgi import ThreadMiddleware as AsgiMiddleware
+from orq_otel.threads.inbound import accept
 from orq_otel.wsgi import ThreadMiddleware as WsgiMiddleware
 
 bare: Any = thread  # what forgets its parentheses is no use that types allow
@@ -290,6 +291,21 @@ def test_an_object_that_stands_for_an_id_is_one() -> None:
         with thread(wrapt.ObjectProxy(id)) as t:  # type: ignore[no-untyped-call,unused-ignore]
             assert t == Thread(expected)
             assert type(t.id) is str
+
+
+def test_an_object_that_stands_for_another_value_is_that(caplog: pytest.LogCaptureFixture) -> None:
+    def proxy(value: object) -> Any:
+        return wrapt.ObjectProxy(value)  # type: ignore[no-untyped-call,unused-ignore]
+
+    plan = {proxy("plan"): proxy("pro"), "seats": proxy(3), "rate": proxy(0.5), "new": proxy(True)}
+    expected = Thread("7", ("vip",), "ada", {"plan": "pro", "seats": 3, "rate": 0.5, "new": True})
+    with thread(proxy(7), tags=[proxy("vip")], user=proxy("ada"), metadata=plan) as t:
+        assert t == expected
+        assert [type(one) for one in t.metadata.values()] == [str, int, float, bool]
+    with thread({"id": proxy("a"), "user": proxy(8)}) as t:
+        assert t == Thread("a", user="8")
+    assert accept(proxy("s-1"), [proxy("vip")]) == Thread("s-1", ("vip",))
+    assert caplog.messages == []
 
 
 def test_a_scope_that_is_entered_often_is_survived_each_time() -> None:

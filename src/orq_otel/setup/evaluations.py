@@ -36,6 +36,7 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.labels.attributes import labels, thread_of
 from orq_otel.orq.annotations import Judgement, annotate
+from orq_otel.threads.details import plain
 from orq_otel.threads.frames import Thread, current_thread, nested
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import SafeText, is_refusal, warn_of_misuse
@@ -236,7 +237,8 @@ def _text(what: str, value: object, *, is_long: bool = False) -> str | None:
         raise TypeError(
             SafeText(f"An evaluation takes {what} that is a string, got {_kind(value)}.")
         )
-    if not str.strip(value):
+    value = plain(value)
+    if not value.strip():
         return None
     return value.encode("utf-8", "replace").decode() if is_long else safe_text(value)
 

@@ -69,6 +69,22 @@ def _metadata(values: Mapping[str, MetadataValue]) -> Metadata:
     return Metadata(values) if values else NO_METADATA
 
 
+def plain(text: str) -> str:
+    """The text of a string, of any class, or of what stands for one, as Flask's proxies do."""
+    return str.__str__(text) if issubclass(type(text), str) else str(text)
+
+
+def as_text(value: object) -> str | None:
+    """A string, an int or a UUID as a string. None for anything else."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return repr(int(value))
+    return None
+
+
 def as_user(user: object) -> str | None:
     """A user's id as a string, from a string, an int or a UUID. None stands for no user.
 
@@ -76,23 +92,19 @@ def as_user(user: object) -> str | None:
         TypeError: It has another type.
         ValueError: It is empty.
     """
-    if user is None:
-        return None
-    if isinstance(user, str):
-        if not str.strip(user):
-            raise ValueError(
-                SafeText("thread() takes a user that is not empty. Leave it out if there is none.")
+    text = as_text(user)
+    if text is None and user is not None:
+        raise TypeError(
+            SafeText(
+                "thread() takes a user that is a string, an int or a UUID, got "
+                f"{type(user).__name__}."
             )
-        return str.__str__(user)
-    if isinstance(user, UUID):
-        return str(user)
-    if isinstance(user, int) and not isinstance(user, bool):
-        return int.__repr__(user)
-    raise TypeError(
-        SafeText(
-            f"thread() takes a user that is a string, an int or a UUID, got {type(user).__name__}."
         )
-    )
+    if text is not None and not text.strip():
+        raise ValueError(
+            SafeText("thread() takes a user that is not empty. Leave it out if there is none.")
+        )
+    return text
 
 
 def as_metadata(metadata: object) -> Metadata:
@@ -162,11 +174,11 @@ def _key(key: object) -> str:
         raise TypeError(
             SafeText(f"thread() takes keys of metadata that are strings, got {type(key).__name__}.")
         )
-    if not str.strip(key) or len(key) > MAX_KEY:
+    if not plain(key).strip() or len(key) > MAX_KEY:
         raise ValueError(
             SafeText(f"thread() takes keys of metadata that have 1 to {MAX_KEY} characters.")
         )
-    return str.__str__(key)
+    return plain(key)
 
 
 def _value(value: object) -> MetadataValue:
@@ -175,18 +187,18 @@ def _value(value: object) -> MetadataValue:
             raise ValueError(
                 SafeText(f"thread() takes metadata of at most {MAX_VALUE} characters a value.")
             )
-        return str.__str__(value)
+        return plain(value)
     if isinstance(value, bool):
-        return value
+        return bool(value)
     if isinstance(value, int):
-        plain = int.__index__(value)
-        if not -(2**63) <= plain < 2**63:
+        number = int(value)
+        if not -(2**63) <= number < 2**63:
             raise ValueError(SafeText("thread() takes integers in metadata of at most 64 bits."))
-        return plain
+        return number
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(SafeText("thread() takes numbers in metadata that are finite."))
-        return float.__float__(value)
+        return float(value)
     raise TypeError(
         SafeText(
             "thread() takes metadata with texts, numbers and truth values, got "

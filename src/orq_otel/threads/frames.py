@@ -16,7 +16,6 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, final
-from uuid import UUID
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import LONG_ID_OR_TAG, NO_REAL_ID
@@ -27,8 +26,10 @@ from orq_otel.threads.details import (
     Metadata,
     MetadataValue,
     as_metadata,
+    as_text,
     as_user,
     merged,
+    plain,
 )
 from orq_otel.threads.misuse import SafeText
 
@@ -356,7 +357,7 @@ def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
         warn_of_length()
     if len(id) <= LONGEST_WORD:
         warn_of_no_id(id)
-    return plain_thread(id, tuple(dict.fromkeys(str.__str__(tag) for tag in tags)))
+    return plain_thread(id, tuple(dict.fromkeys(map(plain, tags))))
 
 
 def warn_of_no_id(id: str) -> None:  # noqa: A002
@@ -385,7 +386,7 @@ def check_tag(tag: object) -> None:
         raise TypeError(
             SafeText(f"thread() takes tags that are strings, got {type(tag).__name__}.")
         )
-    if not str.strip(tag):
+    if not plain(tag).strip():
         raise ValueError(SafeText("thread() takes tags that are not empty."))
 
 
@@ -411,10 +412,9 @@ def plain_thread(
 
 def as_id(id: object) -> str:  # noqa: A002
     """A thread id as a string, from a string, an int or a UUID."""
-    if isinstance(id, str):  # some stand for another object, as Flask's proxies do
-        return str.__str__(id) if issubclass(type(id), str) else str(id)
-    if isinstance(id, UUID) or (isinstance(id, int) and not isinstance(id, bool)):
-        return str(id) if isinstance(id, UUID) else int.__repr__(id)
+    text = as_text(id)
+    if text is not None:
+        return text
     if callable(id):
         raise TypeError(
             SafeText(

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
-from uuid import UUID
 
 from orq_otel.foundations.codes import BAD_INBOUND_DETAILS, BAD_INBOUND_ID, BAD_INBOUND_TAGS
 from orq_otel.foundations.guard import report, warn_once
@@ -23,9 +22,11 @@ from orq_otel.threads.details import (
     MAX_VALUE,
     NO_METADATA,
     Metadata,
+    as_text,
+    plain,
     usable_metadata,
 )
-from orq_otel.threads.frames import Thread, as_id, make_thread
+from orq_otel.threads.frames import Thread, make_thread
 
 #: The length of an id and of a tag, in characters, and the number of tags.
 MAX_ID: Final = 1_000
@@ -141,8 +142,7 @@ def _usable_tags(tags: Any) -> list[str]:
 
 
 def _id(value: object) -> str | None:
-    is_number = isinstance(value, (int, UUID)) and not isinstance(value, bool)
-    return _text(as_id(value) if is_number else value, MAX_ID)
+    return _text(value if isinstance(value, bytes) else as_text(value), MAX_ID)
 
 
 def _text(value: object, max_length: int) -> str | None:
@@ -153,5 +153,5 @@ def _text(value: object, max_length: int) -> str | None:
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
         return None
-    text = str.__str__(value).strip()
+    text = plain(value).strip()
     return text if 0 < len(text) <= max_length and not _UNSAFE.search(text) else None

@@ -24,6 +24,7 @@ from orq_otel.threads.details import (
     as_metadata,
     as_user,
     merged,
+    plain,
     usable_metadata,
 )
 from orq_otel.threads.frames import (
@@ -365,7 +366,7 @@ def _leniently(read: Callable[[Any], T], otherwise: T) -> Callable[[Any], T]:
 
 
 def _right_tags(tags: Any) -> tuple[str, ...]:
-    return tuple(tag for tag in as_tags(tags) if isinstance(tag, str) and str.strip(tag))
+    return tuple(tag for tag in as_tags(tags) if isinstance(tag, str) and plain(tag).strip())
 
 
 _STRICT: Final = _Readers(as_tags, as_user, as_metadata)
