@@ -5,7 +5,8 @@ Standard library only.
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -28,22 +29,20 @@ class Lock(Protocol):
     def release(self) -> None: ...  # noqa: D102
 
 
-def hold(lock: Lock, held: list[bool]) -> None:
-    """Take a lock, and note in a list that it is held, with one call in C.
-
-        held: list[bool] = []
-        try:
-            hold(lock, held)
-            ...
-        finally:
-            if held:
-                lock.release()
+def locked(lock: Lock, do: Callable[..., T], *args: Any) -> T:
+    """What a function returns, which is called while a lock is held.
 
     A signal handler may raise wherever a call returns. On Python 3.14 that is between a with
     statement's lock and its block, too: then the lock stays taken, and all other OS threads wait
-    forever. On 3.10 that is after this call, which is why the call is inside the try.
+    forever. So it is taken, and noted in a list that it is, with one call in C inside the try.
     """
-    held.extend(map(lock.acquire, _BLOCKING))
+    held: list[bool] = []
+    try:
+        held.extend(map(lock.acquire, _BLOCKING))
+        return do(*args)
+    finally:
+        if held:
+            lock.release()
 
 
 _BLOCKING: Final = (True,)

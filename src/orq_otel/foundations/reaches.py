@@ -78,7 +78,7 @@ from weakref import ref
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 
-from orq_otel.foundations.once import hold
+from orq_otel.foundations.once import locked
 from orq_otel.foundations.whole_json import with_whole_json
 
 #: Modules of OpenAI's client whose responses have a method `parse`.
@@ -344,14 +344,11 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
         return None
     if any(isinstance(one, kind) for one in present):
         return False
-    held: list[bool] = []
-    lock = processors._lock  # noqa: SLF001
-    try:
-        hold(lock, held)
+
+    def add() -> None:
         setattr(processors, name, (kind(), *getattr(processors, name)))
-    finally:
-        if held:
-            lock.release()
+
+    locked(processors._lock, add)  # noqa: SLF001
     return True
 
 

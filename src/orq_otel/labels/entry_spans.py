@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, SpanKind
+from opentelemetry.trace import INVALID_SPAN, SpanContext, SpanKind
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.once import hold
+from orq_otel.foundations.once import locked
 from orq_otel.foundations.process import process
 from orq_otel.foundations.reaches import parent_of
 from orq_otel.labels.attributes import stamp, thread_of
@@ -59,41 +59,27 @@ class EntrySpans:
 
     def opened(self, span: Any) -> None:
         """Add a request's span, which is labelled if a scope begins while it is open."""
-        context = span.get_span_context()
-        held: list[bool] = []
-        lock = self._lock
-        try:
-            hold(lock, held)
-            self._until_sweep -= 1
-            if self._until_sweep <= 0:
-                self._sweep()
-            spans = self.open.get(context.trace_id)
-            if spans is None:
-                self.open[context.trace_id] = {context.span_id: weakref.ref(span)}
-            else:
-                spans[context.span_id] = weakref.ref(span)
-            if self.on_scope not in hooks.listeners:
-                hooks.listeners.append(self.on_scope)
-        finally:
-            if held:
-                lock.release()
+        locked(self._lock, self._add, span, span.get_span_context())
+
+    def _add(self, span: Any, context: SpanContext) -> None:
+        self._until_sweep -= 1
+        if self._until_sweep <= 0:
+            self._sweep()
+        self.open.setdefault(context.trace_id, {})[context.span_id] = weakref.ref(span)
+        if self.on_scope not in hooks.listeners:
+            hooks.listeners.append(self.on_scope)
 
     def closed(self, span: Any) -> None:
         """Remove a request's span, which has ended."""
-        context = span.get_span_context()
-        held: list[bool] = []
-        lock = self._lock
-        try:
-            hold(lock, held)
-            spans = self.open.get(context.trace_id, {})
-            spans.pop(context.span_id, None)
-            if not spans:
-                self.open.pop(context.trace_id, None)
-            if not self.open and self.on_scope in hooks.listeners:
-                hooks.listeners.remove(self.on_scope)
-        finally:
-            if held:
-                lock.release()
+        locked(self._lock, self._remove, span.get_span_context())
+
+    def _remove(self, context: SpanContext) -> None:
+        spans = self.open.get(context.trace_id, {})
+        spans.pop(context.span_id, None)
+        if not spans:
+            self.open.pop(context.trace_id, None)
+        if not self.open and self.on_scope in hooks.listeners:
+            hooks.listeners.remove(self.on_scope)
 
     def _sweep(self) -> None:
         """Remove spans that were dropped without being ended.

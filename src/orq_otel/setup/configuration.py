@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER, UNSUPPORTED_CLIENT
 from orq_otel.foundations.guard import place_of, report, warn_once
-from orq_otel.foundations.once import hold
+from orq_otel.foundations.once import locked
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
 from orq_otel.foundations.variables import HEADER_NAME, without_wrong
@@ -195,17 +195,11 @@ class Handle:
         The providers stay, since OpenTelemetry lets nobody replace them: a later `configure()`
         exports again. Exporters that others have added to them go on.
         """
-        held: list[bool] = []
-        lock = state.lock
-        try:
-            hold(lock, held)
-            if state.handle is self:
-                self._shut_down()
-        finally:
-            if held:
-                lock.release()
+        locked(state.lock, self._shut_down)
 
     def _shut_down(self) -> None:
+        if state.handle is not self:
+            return
         state.handle = None
         for instrumentor in self._instrumentors:
             if instrumentor.is_instrumented_by_opentelemetry:
@@ -379,20 +373,17 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     ).checked()
     if labels is not None:
         use_labels(labels)
-    held: list[bool] = []
-    lock = state.lock
-    try:
-        hold(lock, held)
-        handle = state.handle
-        if handle is not None and handle.is_current:
-            handle.apply(given)
-            return handle
-        if handle is not None:
-            handle.shutdown()
-        return without_wrong(lambda: _set_up(given))
-    finally:
-        if held:
-            lock.release()
+    return locked(state.lock, _configure, given)
+
+
+def _configure(given: Arguments) -> Handle:
+    handle = state.handle
+    if handle is not None and handle.is_current:
+        handle.apply(given)
+        return handle
+    if handle is not None:
+        handle.shutdown()
+    return without_wrong(lambda: _set_up(given))
 
 
 def _set_up(arguments: Arguments) -> Handle:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from orq_otel.foundations.codes import NO_EXPORTER
 from orq_otel.foundations.guard import warn_once
-from orq_otel.foundations.once import hold
+from orq_otel.foundations.once import locked
 from orq_otel.setup.state import state
 
 
@@ -101,12 +101,13 @@ class Outlet:
         """
         pairs = tuple(targets)
         self.is_open = True
-        self._exchange(tuple(one for one, _ in pairs), tuple(one for _, one in pairs))
+        exporters = tuple(one for _, one in pairs)
+        locked(state.lock, self._exchange, tuple(one for one, _ in pairs), exporters)
 
     def shutdown(self, /, *_: Any, **__: Any) -> None:
         """Export the rest, and send nothing from now on. Exporters of metrics get a time limit."""
         self.is_open = False
-        self._exchange((), ())
+        locked(state.lock, self._exchange, (), ())
 
     def force_flush(self, timeout_millis: Any = 30000) -> bool:
         """Export what is waiting.
@@ -118,24 +119,17 @@ class Outlet:
         return all(flushed)
 
     def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
-        held: list[bool] = []
-        lock = state.lock
+        old, self.targets = self.targets, targets
+        # One target is called without a detour over us.
+        self.__dict__[self._receives] = (
+            getattr(targets[0], self._receives) if len(targets) == 1 else self._to_all
+        )
         try:
-            hold(lock, held)
-            old, self.targets = self.targets, targets
-            # One target is called without a detour over us.
-            self.__dict__[self._receives] = (
-                getattr(targets[0], self._receives) if len(targets) == 1 else self._to_all
-            )
-            try:
-                for target in old:
-                    target.shutdown()
-            finally:
-                self._exported, self._failed = self.exported, self.failed
-                self._exporters = exporters
+            for target in old:
+                target.shutdown()
         finally:
-            if held:
-                lock.release()
+            self._exported, self._failed = self.exported, self.failed
+            self._exporters = exporters
 
     def _to_all(self, item: Any, /, *_: Any, **__: Any) -> None:
         """Hand an item over. Exporters of metrics get a time limit, and have one of their own."""
