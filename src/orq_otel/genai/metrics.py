@@ -120,6 +120,9 @@ _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ),
 )
 
+#: The kinds of tokens that a call has, and the attributes with their numbers.
+_KINDS: Final = (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS))
+
 #: Of the two metrics for responses that ran in the background: what is counted, the attribute with
 #: the count, and the description. The conventions have no metric for them.
 _BACKGROUND: Final = tuple(
@@ -215,10 +218,14 @@ class Metrics:
             (_tokens(meter, f"orq_otel.client.background.{kind}_tokens", description), name)
             for kind, name, description in _BACKGROUND
         ]
+        #: With what kind of tokens it counts, and the attribute that has the count.
+        self._tokens: list[tuple[Histogram, str, str]]
+        self._counted: list[tuple[Counter, str, tuple[tuple[str, str], ...]]] = []
         if older:
-            self._token_usage = _tokens(
+            both = _tokens(
                 meter, "gen_ai.client.token.usage", "Input and output tokens of one operation."
             )
+            self._tokens = [(both, kind, name) for kind, name in _KINDS]
             return
         self._inference_duration = _seconds(
             meter, "gen_ai.client.inference.duration", "Duration of an inference."
@@ -233,17 +240,19 @@ class Metrics:
             "gen_ai.client.inference.time_per_output_chunk",
             "Time from one chunk of a stream to the next.",
         )
-        self._input_tokens = _tokens(
-            meter,
-            "gen_ai.client.inference.operation.input_tokens",
-            "Input tokens of one inference.",
-        )
-        self._output_tokens = _tokens(
-            meter,
-            "gen_ai.client.inference.operation.output_tokens",
-            "Output tokens of one inference.",
-        )
-        self._counted: list[tuple[Counter, str, tuple[tuple[str, str], ...]]] = [
+        self._tokens = [
+            (
+                _tokens(
+                    meter,
+                    f"gen_ai.client.inference.operation.{kind}_tokens",
+                    f"{kind.capitalize()} tokens of one inference.",
+                ),
+                kind,
+                name,
+            )
+            for kind, name in _KINDS
+        ]
+        self._counted = [
             (meter.create_counter(name, "{token}", "Tokens used by inferences."), total, parts)
             for name, total, parts in _COUNTED
         ]
@@ -278,25 +287,21 @@ class Metrics:
         recorded. `put` records a value, with the call's span and time for exemplars.
         """
         common = {key: started[key] for key in _START if key in started}
-        for key in _END:
-            if key in ended:
-                common[key] = ended[key]
+        common |= {key: ended[key] for key in _END if key in ended}
         if seconds is None:
             self._record_gaps(gaps, common, put)
             return
         failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
-        self._record_background(ended, common, put)
-        if self.older:
-            put(self.duration, seconds, failed)
-            self._record_token_usage(ended, common, put)
-            return
         operation = started[OPERATION_NAME]
-        if operation in INFERENCE:
-            put(self._inference_duration, seconds, failed)
-            self._record_chunks(ended, gaps, common, put)
-        else:
-            put(self.duration, seconds, failed)
-        if operation not in _UNCOUNTED:
+        is_inference = operation in INFERENCE and not self.older
+        put(self._inference_duration if is_inference else self.duration, seconds, failed)
+        for histogram, name in self._background:
+            if name in ended:
+                put(histogram, ended[name], common)
+        if is_inference and RESPONSE_TIME_TO_FIRST_CHUNK in ended:
+            put(self._first_chunk, ended[RESPONSE_TIME_TO_FIRST_CHUNK], common)
+            self._record_gaps(gaps, common, put)
+        if self.older or operation not in _UNCOUNTED:
             self._record_tokens(ended, common, failed, put)
 
     def _record_tokens(
@@ -306,42 +311,17 @@ class Metrics:
         failed: Mapping[str, Any],
         put: _Put,
     ) -> None:
-        if USAGE_INPUT_TOKENS in ended:
-            put(self._input_tokens, ended[USAGE_INPUT_TOKENS], failed)
-        if USAGE_OUTPUT_TOKENS in ended:
-            put(self._output_tokens, ended[USAGE_OUTPUT_TOKENS], failed)
+        for histogram, kind, name in self._tokens:
+            if name in ended:
+                more = {**common, TOKEN_TYPE: kind} if self.older else failed
+                put(histogram, ended[name], more)
         for counter, total, parts in self._counted:
             if ended.get(total):
                 _count(counter, ended, total, parts, common, put)
 
-    def _record_chunks(
-        self,
-        ended: Mapping[str, Any],
-        gaps: Iterable[float],
-        common: Mapping[str, Any],
-        put: _Put,
-    ) -> None:
-        if RESPONSE_TIME_TO_FIRST_CHUNK in ended:
-            put(self._first_chunk, ended[RESPONSE_TIME_TO_FIRST_CHUNK], common)
-            self._record_gaps(gaps, common, put)
-
     def _record_gaps(self, gaps: Iterable[float], common: Mapping[str, Any], put: _Put) -> None:
         for gap in gaps:
             put(self._chunk, gap, common)
-
-    def _record_background(
-        self, ended: Mapping[str, Any], common: Mapping[str, Any], put: _Put
-    ) -> None:
-        for histogram, name in self._background:
-            if name in ended:
-                put(histogram, ended[name], common)
-
-    def _record_token_usage(
-        self, ended: Mapping[str, Any], common: Mapping[str, Any], put: _Put
-    ) -> None:
-        for kind, name in (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS)):
-            if name in ended:
-                put(self._token_usage, ended[name], {**common, TOKEN_TYPE: kind})
 
 
 class Gaps:
