@@ -138,16 +138,6 @@ def run_request_attributes(arguments: Arguments) -> Attributes:
     return attributes
 
 
-def stream_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `agents.stream`."""
-    return {**request_attributes(arguments), REQUEST_STREAM: True}
-
-
-def stream_run_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `agents.stream_run`."""
-    return {**run_request_attributes(arguments), REQUEST_STREAM: True}
-
-
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a new response of an agent, finished or not."""
     response = fields(response)

@@ -90,11 +90,6 @@ def request_attributes(arguments: Arguments) -> Attributes:
     return attributes
 
 
-def stream_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `deployments.stream`."""
-    return {**request_attributes(arguments), REQUEST_STREAM: True}
-
-
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a Deployment's response, which is None where there is no answer."""
     response = fields(response)

@@ -65,6 +65,11 @@ class Special:
     row: Row
 
 
+def _streamed(read: Callable[[Arguments], Attributes]) -> Callable[[Arguments], Attributes]:
+    """A reader of the requests of a method that always streams."""
+    return lambda arguments: {**read(arguments), semconv.REQUEST_STREAM: True}
+
+
 _agent = partial(
     Row, name=semconv.INVOKE_AGENT, new_stream_reader=agents.StreamReader, target=semconv.AGENT_NAME
 )
@@ -225,7 +230,7 @@ _FOUND = ContentReaders(
 #: Deployments: prompts that Orq keeps. Fetching one asks no model.
 _DEPLOYMENTS: Mapping[str, Row] = {
     "invoke": _deployment(read_request=deployments.request_attributes),
-    "stream": _deployment(read_request=deployments.stream_request_attributes),
+    "stream": _deployment(read_request=_streamed(deployments.request_attributes)),
     "get_config": Row(
         name=semconv.FETCH_PROMPT,
         read_start=deployments.start_attributes,
@@ -289,7 +294,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         ),
         "stream": _agent(
             read_start=agents.start_attributes,
-            read_request=agents.stream_request_attributes,
+            read_request=_streamed(agents.request_attributes),
             read_response=agents.task_attributes,
             content=_AGENT_TASK,
         ),
@@ -301,7 +306,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         ),
         "stream_run": _agent(
             read_start=agents.run_start_attributes,
-            read_request=agents.stream_run_request_attributes,
+            read_request=_streamed(agents.run_request_attributes),
             read_response=agents.task_attributes,
             content=_AGENT_RUN,
         ),
