@@ -16,14 +16,9 @@ from opentelemetry.trace import Span
 from opentelemetry.util.genai import types
 from opentelemetry.util.genai.completion_hook import load_completion_hook
 
+from orq_otel.genai import semconv
 from orq_otel.genai.content import Hook
 from orq_otel.genai.messages import Content, decoded
-from orq_otel.genai.semconv import (
-    INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
-    SYSTEM_INSTRUCTIONS,
-    TOOL_DEFINITIONS,
-)
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LogRecord
@@ -68,10 +63,11 @@ def load() -> Hook:
         if os.getpid() != process:
             hook, process = load_completion_hook(), os.getpid()
         hook.on_completion(
-            inputs=[_input(one) for one in content.get(INPUT_MESSAGES, ())],
-            outputs=[_output(one) for one in content.get(OUTPUT_MESSAGES, ())],
-            system_instruction=[_part(one) for one in content.get(SYSTEM_INSTRUCTIONS, ())],
-            tool_definitions=[_tool(one) for one in content.get(TOOL_DEFINITIONS, ())] or None,
+            inputs=[_input(one) for one in content.get(semconv.INPUT_MESSAGES, ())],
+            outputs=[_output(one) for one in content.get(semconv.OUTPUT_MESSAGES, ())],
+            system_instruction=[_part(one) for one in content.get(semconv.SYSTEM_INSTRUCTIONS, ())],
+            tool_definitions=[_tool(one) for one in content.get(semconv.TOOL_DEFINITIONS, ())]
+            or None,
             span=span,
             log_record=log_record,
         )

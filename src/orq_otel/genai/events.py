@@ -17,17 +17,9 @@ from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.reaches import record_value_limit
 from orq_otel.foundations.version import __version__
 from orq_otel.foundations.whole_json import with_whole_json
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import class_name
 from orq_otel.genai.metrics import INFERENCE
-from orq_otel.genai.semconv import (
-    EVALUATION_EXPLANATION,
-    EVALUATION_NAME,
-    EVALUATION_SCORE_LABEL,
-    EVALUATION_SCORE_VALUE,
-    EVALUATOR,
-    RESPONSE_ID,
-    SCHEMA_URL,
-)
 from orq_otel.labels.attributes import labels_in
 
 if TYPE_CHECKING:
@@ -39,12 +31,12 @@ _EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 #: The attributes of the result of an evaluation.
 _RESULT: Final = (
-    EVALUATOR,
-    RESPONSE_ID,
-    EVALUATION_EXPLANATION,
-    EVALUATION_NAME,
-    EVALUATION_SCORE_LABEL,
-    EVALUATION_SCORE_VALUE,
+    semconv.EVALUATOR,
+    semconv.RESPONSE_ID,
+    semconv.EVALUATION_EXPLANATION,
+    semconv.EVALUATION_NAME,
+    semconv.EVALUATION_SCORE_LABEL,
+    semconv.EVALUATION_SCORE_VALUE,
 )
 
 #: Providers of the API that collect nothing.
@@ -157,7 +149,7 @@ class Events:
             provider = self._provider or global_provider()
             if provider is None or type(provider).__name__ in _IDLE:
                 return None
-            self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
+            self._logger = provider.get_logger(self._scope, __version__, semconv.SCHEMA_URL)
         return self._logger
 
 

@@ -19,20 +19,12 @@ from opentelemetry.context import Context, get_current
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.unfinished import watch
+from orq_otel.genai import semconv
 from orq_otel.genai.call import Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.long_json import parse_long_json
-from orq_otel.genai.semconv import (
-    LIVE_SESSION,
-    REALTIME_RESPONSE,
-    REALTIME_SESSION,
-    RESPONSES_SESSION,
-    SERVER_ADDRESS,
-    SERVER_PORT,
-    TRANSLATION_SESSION,
-)
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.genai.wrapping import start_call, traced_context
 from orq_otel.openai.operations import RESPOND
@@ -75,7 +67,7 @@ class Session:
         context: OpenTelemetry's context with the session's span in it.
     """
 
-    operation: ClassVar[Operation] = _session_operation(TRANSLATION_SESSION)
+    operation: ClassVar[Operation] = _session_operation(semconv.TRANSLATION_SESSION)
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         self._instrumentor = instrumentor
@@ -247,10 +239,10 @@ class Session:
 class RealtimeSession(Session):
     """A session of the Realtime API: one conversation, and responses outside of it."""
 
-    operation = _session_operation(REALTIME_SESSION)
+    operation = _session_operation(semconv.REALTIME_SESSION)
     #: Not an inference by the conventions, which demand the model: a realtime response lacks it.
     response_operation: ClassVar[Operation] = Operation(
-        name=REALTIME_RESPONSE,
+        name=semconv.REALTIME_RESPONSE,
         read_request=realtime.request_attributes,
         read_response=realtime.response_attributes,
         new_stream_reader=partial(EventReader, realtime.event_attributes),
@@ -326,7 +318,7 @@ class RealtimeSession(Session):
 class ResponsesSession(Session):
     """A session of the Responses API: one queue of responses, or several, each in its lane."""
 
-    operation = _session_operation(RESPONSES_SESSION)
+    operation = _session_operation(semconv.RESPONSES_SESSION)
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         super().__init__(instrumentor, parameters)
@@ -391,7 +383,7 @@ class LiveSession(ResponsesSession):
     Each task is a lane of its own.
     """
 
-    operation = _session_operation(LIVE_SESSION)
+    operation = _session_operation(semconv.LIVE_SESSION)
 
     def _requested(self, event: Mapping[str, Any]) -> None:
         """Which task a request belongs to shows only when the server begins with it."""
@@ -412,7 +404,7 @@ def _server(client: Any) -> Attributes:
         return {}
     url = urlsplit(str(base_url))
     port = url.port or (80 if url.scheme in ("ws", "http") else 443)
-    return {SERVER_ADDRESS: url.hostname or "", SERVER_PORT: port}
+    return {semconv.SERVER_ADDRESS: url.hostname or "", semconv.SERVER_PORT: port}
 
 
 def _is_event(values: Mapping[str, Any]) -> bool:

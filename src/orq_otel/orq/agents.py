@@ -16,6 +16,7 @@ from functools import partial
 from io import StringIO
 from typing import Any, Final, TypeAlias
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import UNNAMED
 from orq_otel.genai.fields import (
     NO_CHUNK,
@@ -46,24 +47,6 @@ from orq_otel.genai.messages import (
     tool_definition,
     tool_result,
 )
-from orq_otel.genai.semconv import (
-    AGENT_DESCRIPTION,
-    AGENT_ID,
-    AGENT_NAME,
-    DATA_SOURCE_ID,
-    ERROR_TYPE,
-    INPUT_MESSAGES,
-    ORQ_AGENT_EXECUTION_ID,
-    ORQ_TRACE_ID,
-    OUTPUT_MESSAGES,
-    REQUEST_STREAM,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-    SYSTEM_INSTRUCTIONS,
-    TOOL_DEFINITIONS,
-)
 from orq_otel.orq.models import as_json, billing, set_fields, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, model_attributes
 from orq_otel.payloads import chat
@@ -74,14 +57,14 @@ from orq_otel.payloads.usage import read_completion_usage
 #: The fields of an event, a message or a part of one.
 _Fields: TypeAlias = Mapping[str, Any]
 
-_KEY: Final = (("agent_key", AGENT_NAME), ("key", AGENT_NAME))
-_DESCRIPTION: Final = (("description", AGENT_DESCRIPTION),)
-_TASK_ID: Final = (("task_id", ORQ_AGENT_EXECUTION_ID),)
+_KEY: Final = (("agent_key", semconv.AGENT_NAME), ("key", semconv.AGENT_NAME))
+_DESCRIPTION: Final = (("description", semconv.AGENT_DESCRIPTION),)
+_TASK_ID: Final = (("task_id", semconv.ORQ_AGENT_EXECUTION_ID),)
 _RESPONSE: Final = (
-    ("id", RESPONSE_ID),
-    ("response_id", RESPONSE_ID),
-    ("task_id", ORQ_AGENT_EXECUTION_ID),
-    ("model", RESPONSE_MODEL),
+    ("id", semconv.RESPONSE_ID),
+    ("response_id", semconv.RESPONSE_ID),
+    ("task_id", semconv.ORQ_AGENT_EXECUTION_ID),
+    ("model", semconv.RESPONSE_MODEL),
 )
 #: Attributes of the arguments of `agents.create`.
 new_request_attributes: Final = partial(read_strings, names=_DESCRIPTION)
@@ -101,7 +84,9 @@ _REASONS: Final = {"max_iterations": "length", "max_time": "length"}
 _TEXTS: Final = frozenset({"text", "reasoning"})
 _MODALITIES: Final = frozenset({"audio", "image", "video"})
 #: Attributes of the arguments of `agents.responses.get`, which takes the id of a task.
-fetch_request_attributes: Final = partial(read_strings, names=(("task_id", RESPONSE_ID), *_TASK_ID))
+fetch_request_attributes: Final = partial(
+    read_strings, names=(("task_id", semconv.RESPONSE_ID), *_TASK_ID)
+)
 
 
 def start_attributes(arguments: Arguments) -> Attributes:
@@ -121,7 +106,7 @@ def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `agents.responses.create` and of `agents.invoke`."""
     attributes: Attributes = read_strings(arguments, _TASK_ID)
     if arguments.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -131,7 +116,9 @@ def run_request_attributes(arguments: Arguments) -> Attributes:
     attributes.update(read_strings(arguments, _DESCRIPTION))
     sources = items(arguments.get("knowledge_bases"))
     if len(sources) == 1:  # the conventions have room for one
-        attributes.update(read_strings(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
+        attributes.update(
+            read_strings(fields(sources[0]), (("knowledge_id", semconv.DATA_SOURCE_ID),))
+        )
     parameters = get(arguments.get("model"), "parameters")
     if parameters:
         attributes.update(chat.request_attributes(set_fields(fields(parameters))))
@@ -142,29 +129,29 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a new response of an agent, finished or not."""
     response = fields(response)
     attributes = _end(response)
-    if RESPONSE_FINISH_REASONS not in attributes and _has_error(response.get("output")):
-        attributes[ERROR_TYPE] = "error"
+    if semconv.RESPONSE_FINISH_REASONS not in attributes and _has_error(response.get("output")):
+        attributes[semconv.ERROR_TYPE] = "error"
     return attributes
 
 
 def fetched_response_attributes(response: Any) -> Attributes:
     """Attributes of a stored response. Its tokens were counted when it was made."""
     response = fields(response)
-    return {**_head(response), **read_strings(response, (("status", RESPONSE_STATUS),))}
+    return {**_head(response), **read_strings(response, (("status", semconv.RESPONSE_STATUS),))}
 
 
 def task_attributes(task: Any) -> Attributes:
     """Attributes of a task, which may have failed. Most still run in the background."""
     task = fields(task)
-    attributes: Attributes = read_strings(task, (("id", ORQ_AGENT_EXECUTION_ID),))
+    attributes: Attributes = read_strings(task, (("id", semconv.ORQ_AGENT_EXECUTION_ID),))
     state = as_json(get(task.get("status"), "state"))
     status, reason = _STATES.get(state, (None, None)) if type(state) is str else (None, None)
     if status is not None:
-        attributes[RESPONSE_STATUS] = status
+        attributes[semconv.RESPONSE_STATUS] = status
     if reason is not None:
-        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+        attributes[semconv.RESPONSE_FINISH_REASONS] = (reason,)
     if status == "failed":
-        attributes[ERROR_TYPE] = state
+        attributes[semconv.ERROR_TYPE] = state
     return attributes
 
 
@@ -172,7 +159,7 @@ def request_content(arguments: Arguments) -> Content:
     """The message to an agent: the user's, or the results of the caller's tools."""
     sent = fields(arguments.get("message"))
     parts = [_part(fields(one)) for one in items(sent.get("parts"))]
-    return {INPUT_MESSAGES: [message(as_json(sent.get("role")), parts)]} if parts else {}
+    return {semconv.INPUT_MESSAGES: [message(as_json(sent.get("role")), parts)]} if parts else {}
 
 
 def run_request_content(arguments: Arguments) -> Content:
@@ -187,7 +174,7 @@ def tool_definitions(request: Any) -> list[Any]:
 
 def new_agent_attributes(agent: Any) -> Attributes:
     """The id of an agent that was made."""
-    return read_strings(fields(agent), (("id", AGENT_ID),))
+    return read_strings(fields(agent), (("id", semconv.AGENT_ID),))
 
 
 def new_request_content(arguments: Arguments) -> Content:
@@ -204,7 +191,7 @@ def response_content(response: Any) -> Content:
 
 def task_content(task: Any) -> Content:
     """The messages of an agent in a task so far, as one."""
-    reason = task_attributes(task).get(RESPONSE_FINISH_REASONS, (None,))[0]
+    reason = task_attributes(task).get(semconv.RESPONSE_FINISH_REASONS, (None,))[0]
     task = fields(task)
     messages = items(task.get("messages"))
     last = get(task.get("status"), "message")
@@ -243,7 +230,7 @@ class StreamReader:
         """The attributes of the events so far."""
         if self._has_ended:
             return self._attributes
-        return {RESPONSE_FINISH_REASONS: ("error",), **self._attributes}
+        return {semconv.RESPONSE_FINISH_REASONS: ("error",), **self._attributes}
 
 
 class ContentStreamReader(StreamReader):
@@ -304,7 +291,7 @@ class ContentStreamReader(StreamReader):
             for id, pieces in self._parts.items()  # noqa: A001
             for part in (self._without_repeated(pieces) if id in self._thoughts else pieces)
         ]
-        reason = self.attributes().get(RESPONSE_FINISH_REASONS, (None,))[0]
+        reason = self.attributes().get(semconv.RESPONSE_FINISH_REASONS, (None,))[0]
         return {**self._description, **_answer(parts, reason)}
 
     def _without_repeated(self, thought: list[Any]) -> list[Any]:
@@ -325,7 +312,7 @@ def _head(response: _Fields) -> Attributes:
     attributes: Attributes = read_strings(response, _RESPONSE)
     reason = _stop_reason(response)
     if reason is not None:
-        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+        attributes[semconv.RESPONSE_FINISH_REASONS] = (reason,)
     return {**attributes, **telemetry_ids(response)}
 
 
@@ -345,7 +332,8 @@ def _has_error(output: Any) -> bool:
 
 def _execution_attributes(event: _Fields) -> Attributes:
     return read_strings(
-        event, (("agent_task_id", ORQ_AGENT_EXECUTION_ID), ("trace_id", ORQ_TRACE_ID))
+        event,
+        (("agent_task_id", semconv.ORQ_AGENT_EXECUTION_ID), ("trace_id", semconv.ORQ_TRACE_ID)),
     )
 
 
@@ -353,22 +341,22 @@ def _agent_attributes(event: _Fields) -> Attributes:
     return read_strings(
         event,
         (
-            ("agent_manifest_id", AGENT_ID),
-            ("agent_key", AGENT_NAME),
-            ("agent_description", AGENT_DESCRIPTION),
-            ("model_id", RESPONSE_MODEL),
-            ("response_id", RESPONSE_ID),
+            ("agent_manifest_id", semconv.AGENT_ID),
+            ("agent_key", semconv.AGENT_NAME),
+            ("agent_description", semconv.AGENT_DESCRIPTION),
+            ("model_id", semconv.RESPONSE_MODEL),
+            ("response_id", semconv.RESPONSE_ID),
         ),
     )
 
 
 def _failure(event: _Fields) -> Attributes:
     code = identifier(as_json(event.get("code")))
-    return {ERROR_TYPE: code or UNNAMED, RESPONSE_FINISH_REASONS: ("error",)}
+    return {semconv.ERROR_TYPE: code or UNNAMED, semconv.RESPONSE_FINISH_REASONS: ("error",)}
 
 
 def _timeout(_: _Fields) -> Attributes:
-    return {ERROR_TYPE: "timeout", RESPONSE_FINISH_REASONS: ("error",)}
+    return {semconv.ERROR_TYPE: "timeout", semconv.RESPONSE_FINISH_REASONS: ("error",)}
 
 
 #: Readers of the events that have attributes, by type.
@@ -395,7 +383,7 @@ def _answer(parts: list[_Fields], reason: str | None) -> Content:
         return {}
     ended = finish_reason(_REASONS.get(reason, reason)) if reason else None
     answer: Message = message("assistant", merged(_turn(parts)), finish_reason=ended)
-    return {OUTPUT_MESSAGES: [answer]}
+    return {semconv.OUTPUT_MESSAGES: [answer]}
 
 
 def _turn(parts: list[_Fields]) -> list[Part]:
@@ -587,10 +575,10 @@ def _description(agent: _Fields) -> Content:
     prompts = [agent.get("system_prompt"), agent.get("instructions")]
     instructions = [text(one) for one in prompts if one and type(one) is str]
     if instructions:
-        content[SYSTEM_INSTRUCTIONS] = instructions
+        content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     tools = tool_definitions(agent)
     if tools:
-        content[TOOL_DEFINITIONS] = [{"type": t["type"], "name": t["name"]} for t in tools]
+        content[semconv.TOOL_DEFINITIONS] = [{"type": t["type"], "name": t["name"]} for t in tools]
     return content
 
 

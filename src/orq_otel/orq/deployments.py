@@ -13,6 +13,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import (
     MOST_CHOICES,
     NO_CHUNK,
@@ -25,19 +26,6 @@ from orq_otel.genai.fields import (
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import (
-    INPUT_MESSAGES,
-    ORQ_PROVIDER,
-    OUTPUT_MESSAGES,
-    PROMPT_NAME,
-    PROMPT_VERSION,
-    REQUEST_MODEL,
-    REQUEST_STREAM,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    TOOL_DEFINITIONS,
-)
 from orq_otel.orq.models import (
     as_body,
     as_json,
@@ -55,12 +43,16 @@ from orq_otel.payloads.parts import items, named_tools
 from orq_otel.payloads.usage import later, read_completion_usage
 
 #: Fields of a response and of each event of a stream.
-_HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("provider", ORQ_PROVIDER))
+_HEAD: Final = (
+    ("id", semconv.RESPONSE_ID),
+    ("model", semconv.RESPONSE_MODEL),
+    ("provider", semconv.ORQ_PROVIDER),
+)
 _CONFIG: Final = (
-    ("id", RESPONSE_ID),
-    ("model", REQUEST_MODEL),
-    ("provider", ORQ_PROVIDER),
-    ("version", PROMPT_VERSION),
+    ("id", semconv.RESPONSE_ID),
+    ("model", semconv.REQUEST_MODEL),
+    ("provider", semconv.ORQ_PROVIDER),
+    ("version", semconv.PROMPT_VERSION),
 )
 
 #: Why a complete message ended for which Orq gives no reason. The conventions require one.
@@ -73,7 +65,7 @@ _MOST_PIECES: Final = 256
 #: A message, or one piece of it, by field.
 _Piece = Mapping[str, Any]
 #: The Deployment's key. Its model is not known yet.
-start_attributes: Final = partial(read_strings, names=(("key", PROMPT_NAME),))
+start_attributes: Final = partial(read_strings, names=(("key", semconv.PROMPT_NAME),))
 
 
 def request_attributes(arguments: Arguments) -> Attributes:
@@ -86,7 +78,7 @@ def request_attributes(arguments: Arguments) -> Attributes:
     if not extra or not isinstance(extra, Mapping):
         return {}
     attributes = chat.request_attributes(as_body(extra))
-    attributes.pop(REQUEST_STREAM, None)
+    attributes.pop(semconv.REQUEST_STREAM, None)
     return attributes
 
 
@@ -96,8 +88,8 @@ def response_attributes(response: Any) -> Attributes:
     attributes = _head(response)
     choices = [fields(one) for one in items(response.get("choices"))]
     if any(one.get("finish_reason") for one in choices):
-        attributes[RESPONSE_FINISH_REASONS] = tuple([_reason(one) for one in choices])
-        if "error" in attributes[RESPONSE_FINISH_REASONS]:
+        attributes[semconv.RESPONSE_FINISH_REASONS] = tuple([_reason(one) for one in choices])
+        if "error" in attributes[semconv.RESPONSE_FINISH_REASONS]:
             chat.add_failure(response, attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
@@ -383,17 +375,17 @@ def _input(messages: list[Any], tools: Any) -> Content:
     """Messages for the model, and the names of its tools."""
     content: Content = {}
     if messages:
-        content[INPUT_MESSAGES] = chat.input_messages(messages)
+        content[semconv.INPUT_MESSAGES] = chat.input_messages(messages)
     named = named_tools(tools)
     if named:
-        content[TOOL_DEFINITIONS] = named
+        content[semconv.TOOL_DEFINITIONS] = named
     return content
 
 
 def _output(choices: list[tuple[Any, _Piece]]) -> Content:
     """A message for each choice, from the reason why it ended and its fields."""
     messages = [chat.choice_message(reason, _with_image(message)) for reason, message in choices]
-    return {OUTPUT_MESSAGES: messages} if messages else {}
+    return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 def _with_image(message: _Piece) -> _Piece:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, read_strings
 from orq_otel.genai.messages import (
     Content,
@@ -23,21 +24,6 @@ from orq_otel.genai.messages import (
     tool_call,
     tool_result,
 )
-from orq_otel.genai.semconv import (
-    EVALUATION_EXPLANATION,
-    EVALUATION_NAME,
-    EVALUATION_SCORE_LABEL,
-    EVALUATION_SCORE_VALUE,
-    INPUT_MESSAGES,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-    RETRIEVAL_QUERY_TEXT,
-    RETRIEVAL_TOP_K,
-    SYSTEM_INSTRUCTIONS,
-    USAGE_INPUT_TOKENS,
-    USAGE_PAGES,
-)
 from orq_otel.orq.models import TRACE_IDS, as_json, billing, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
 from orq_otel.payloads import chat, decisions, moderations, responses
@@ -45,9 +31,9 @@ from orq_otel.payloads.documents import document_part, documents_content
 from orq_otel.payloads.parts import answered, asked, content_part, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
-_HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_EVALUATOR: Final = (("id", EVALUATION_NAME),)
-_EVALUATION: Final = (("status", RESPONSE_STATUS), *TRACE_IDS)
+_HEAD: Final = (("id", semconv.RESPONSE_ID), ("model", semconv.RESPONSE_MODEL))
+_EVALUATOR: Final = (("id", semconv.EVALUATION_NAME),)
+_EVALUATION: Final = (("status", semconv.RESPONSE_STATUS), *TRACE_IDS)
 #: Kinds of evaluators whose result was one level deeper before 4.17.
 _NESTED: Final = frozenset({"llm_evaluator", "http_eval"})
 #: Fields of an evaluation that may hold lists and objects.
@@ -57,7 +43,7 @@ _RESULTS: Final = ("value", "values", "categories")
 def rerank_request_attributes(arguments: Arguments) -> Attributes:
     """How many documents `router.rerank` is to return."""
     most = as_json(arguments.get("top_n"))
-    return {RETRIEVAL_TOP_K: most} if is_whole(most) else {}
+    return {semconv.RETRIEVAL_TOP_K: most} if is_whole(most) else {}
 
 
 def rerank_response_attributes(response: Any) -> Attributes:
@@ -65,7 +51,7 @@ def rerank_response_attributes(response: Any) -> Attributes:
     response = fields(response)
     attributes = read_strings(response, _HEAD)
     usage = token_counts(response.get("usage"))
-    _add_count(usage, "total_tokens", USAGE_INPUT_TOKENS, attributes)
+    _add_count(usage, "total_tokens", semconv.USAGE_INPUT_TOKENS, attributes)
     return attributes
 
 
@@ -74,10 +60,10 @@ def rerank_request_content(arguments: Arguments) -> Content:
     content: Content = {}
     query = arguments.get("query")
     if isinstance(query, str):
-        content[RETRIEVAL_QUERY_TEXT] = clean(query)
+        content[semconv.RETRIEVAL_QUERY_TEXT] = clean(query)
     documents = [content_part(one) for one in items(arguments.get("documents"))]
     if documents:
-        content[INPUT_MESSAGES] = [message("user", documents)]
+        content[semconv.INPUT_MESSAGES] = [message("user", documents)]
     return content
 
 
@@ -91,8 +77,8 @@ def ocr_response_attributes(response: Any) -> Attributes:
     response = fields(response)
     attributes = read_strings(response, _HEAD)
     usage = token_counts(response.get("usage"))
-    _add_count(usage, "tokens_processed", USAGE_INPUT_TOKENS, attributes)
-    _add_count(usage, "pages_processed", USAGE_PAGES, attributes)
+    _add_count(usage, "tokens_processed", semconv.USAGE_INPUT_TOKENS, attributes)
+    _add_count(usage, "pages_processed", semconv.USAGE_PAGES, attributes)
     return {**attributes, **billing(response.get("usage"))}
 
 
@@ -145,8 +131,8 @@ def decision_request_content(arguments: Arguments) -> Content:
     if images:
         messages.append(message("user", images))
     body = {"questions": _with_names(arguments.get("questions"))}
-    messages += items(decisions.request_content(body).get(INPUT_MESSAGES))
-    return {INPUT_MESSAGES: messages} if messages else {}
+    messages += items(decisions.request_content(body).get(semconv.INPUT_MESSAGES))
+    return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 
 def decision_response_content(response: Any) -> Content:
@@ -167,11 +153,11 @@ def evaluation_response_attributes(response: Any) -> Attributes:
     value, passed = result.get("value"), evaluation.get("passed")
     score = number(value)
     if score is not None:
-        attributes[EVALUATION_SCORE_VALUE] = score
+        attributes[semconv.EVALUATION_SCORE_VALUE] = score
     if type(passed) is bool:
-        attributes[EVALUATION_SCORE_LABEL] = "pass" if passed else "fail"
+        attributes[semconv.EVALUATION_SCORE_LABEL] = "pass" if passed else "fail"
     elif type(value) is bool:
-        attributes[EVALUATION_SCORE_LABEL] = "true" if value else "false"
+        attributes[semconv.EVALUATION_SCORE_LABEL] = "true" if value else "false"
     return attributes
 
 
@@ -191,10 +177,10 @@ def evaluation_request_content(arguments: Arguments) -> Content:
     messages += _text_message("assistant", arguments.get("output") or answer.get("response"))
     reference = arguments.get("reference") or question.get("expected_output")
     messages += _text_message("user", reference, name="reference")
-    content: Content = {INPUT_MESSAGES: messages} if messages else {}
+    content: Content = {semconv.INPUT_MESSAGES: messages} if messages else {}
     instructions = question.get("system_instructions")
     if instructions and isinstance(instructions, str):
-        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+        content[semconv.SYSTEM_INSTRUCTIONS] = [text(instructions)]
     retrievals = items(arguments.get("retrievals")) or items(question.get("retrievals"))
     return {**content, **documents_content([document_part(one) for one in retrievals])}
 
@@ -205,9 +191,9 @@ def evaluation_response_content(response: Any) -> Content:
     content: Content = {}
     value, explanation = result.get("value"), result.get("explanation")
     if value and isinstance(value, str):
-        content[EVALUATION_SCORE_LABEL] = clean(value)
+        content[semconv.EVALUATION_SCORE_LABEL] = clean(value)
     if explanation and isinstance(explanation, str):
-        content[EVALUATION_EXPLANATION] = clean(explanation)
+        content[semconv.EVALUATION_EXPLANATION] = clean(explanation)
     details = {name: as_json(one) for name in _RESULTS if (one := result.get(name))}
     details = {name: one for name, one in details.items() if isinstance(one, (list, dict))}
     return {**content, **answered([generic("evaluation", details)] if details else [])}

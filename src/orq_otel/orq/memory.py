@@ -12,32 +12,27 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content, clean
-from orq_otel.genai.semconv import (
-    MEMORY_ENTITY_ID,
-    MEMORY_QUERY_TEXT,
-    MEMORY_RECORD_COUNT,
-    MEMORY_RECORD_ID,
-    MEMORY_RECORDS,
-    MEMORY_STORE_ID,
-)
 from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
 from orq_otel.payloads.documents import document_part
 from orq_otel.payloads.parts import items
 
 #: The key of the store that is used.
-start_attributes: Final = partial(read_strings, names=(("memory_store_key", MEMORY_STORE_ID),))
-_NEW_STORE: Final = (("key", MEMORY_STORE_ID),)
+start_attributes: Final = partial(
+    read_strings, names=(("memory_store_key", semconv.MEMORY_STORE_ID),)
+)
+_NEW_STORE: Final = (("key", semconv.MEMORY_STORE_ID),)
 #: Arguments with a memory's id: of a new memory, of another one, and of one in version 3.
 _MEMORY: Final = ("entity_id", "memory_entity_id", "memory_id")
-_MEMORY_AS_RECORD: Final = tuple((name, MEMORY_RECORD_ID) for name in _MEMORY)
+_MEMORY_AS_RECORD: Final = tuple((name, semconv.MEMORY_RECORD_ID) for name in _MEMORY)
 _DOCUMENT_AS_RECORD: Final = (
-    *((name, MEMORY_ENTITY_ID) for name in _MEMORY),
-    ("document_id", MEMORY_RECORD_ID),
+    *((name, semconv.MEMORY_ENTITY_ID) for name in _MEMORY),
+    ("document_id", semconv.MEMORY_RECORD_ID),
 )
-_NEW_RECORD: Final = (("id", MEMORY_RECORD_ID),)
+_NEW_RECORD: Final = (("id", semconv.MEMORY_RECORD_ID),)
 #: Fields with a record's id, the first of them that is set: a memory has its entity's and its own.
 _RECORD_IDS: Final = ("document_id", "entity_id", "id")
 #: Attributes of the arguments of a method that reads one memory or all of them.
@@ -61,12 +56,12 @@ def has_query(arguments: Arguments) -> bool:
 
 def change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one memory."""
-    return {**read_strings(arguments, _MEMORY_AS_RECORD), MEMORY_RECORD_COUNT: 1}
+    return {**read_strings(arguments, _MEMORY_AS_RECORD), semconv.MEMORY_RECORD_COUNT: 1}
 
 
 def document_change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one document."""
-    return {**read_strings(arguments, _DOCUMENT_AS_RECORD), MEMORY_RECORD_COUNT: 1}
+    return {**read_strings(arguments, _DOCUMENT_AS_RECORD), semconv.MEMORY_RECORD_COUNT: 1}
 
 
 def new_document_attributes(response: Any) -> Attributes:
@@ -77,13 +72,13 @@ def new_document_attributes(response: Any) -> Attributes:
 def list_attributes(response: Any) -> Attributes:
     """The length of a list of memories or documents."""
     data = get(response, "data")
-    return {MEMORY_RECORD_COUNT: len(items(data))} if data is not None else {}
+    return {semconv.MEMORY_RECORD_COUNT: len(items(data))} if data is not None else {}
 
 
 def search_request_content(arguments: Arguments) -> Content:
     """The text that is searched for."""
     query = arguments.get("q")
-    return {MEMORY_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
+    return {semconv.MEMORY_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
 
 
 def change_request_content(arguments: Arguments) -> Content:
@@ -111,4 +106,4 @@ def _records(records: list[Any]) -> Content:
         if text or metadata:
             ids = [record.get(name) for name in _RECORD_IDS]
             parts.append(document_part(text, next(filter(None, ids), None), metadata=metadata))
-    return {MEMORY_RECORDS: parts} if parts else {}
+    return {semconv.MEMORY_RECORDS: parts} if parts else {}

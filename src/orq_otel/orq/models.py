@@ -12,34 +12,26 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import Attributes, fields, read_strings
-from orq_otel.genai.semconv import (
-    ORQ_BILLING_BILLABLE,
-    ORQ_BILLING_INPUT_COST,
-    ORQ_BILLING_OUTPUT_COST,
-    ORQ_BILLING_TOTAL_COST,
-    ORQ_SPAN_ID,
-    ORQ_TRACE_ID,
-    USAGE_COST,
-)
 from orq_otel.payloads.parts import items
 from orq_otel.payloads.usage import amount
 
 #: The ids of Orq's own trace of a call: in the field `telemetry` of most responses, and in their
 #: headers.
-TRACE_IDS: Final = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))
+TRACE_IDS: Final = (("trace_id", semconv.ORQ_TRACE_ID), ("span_id", semconv.ORQ_SPAN_ID))
 TRACE_ID_HEADERS: Final = (
-    ("x-orq-trace-id", ORQ_TRACE_ID),
-    ("x-orq-trace-span-id", ORQ_SPAN_ID),
+    ("x-orq-trace-id", semconv.ORQ_TRACE_ID),
+    ("x-orq-trace-span-id", semconv.ORQ_SPAN_ID),
 )
 
 #: What Orq bills for a call in US dollars: in `usage`, or in `billing` of an agent's run. The names
 #: of the attributes are those on Orq's own spans.
 #: Source: https://docs.orq.ai/docs/ai-studio/observability/token-cost-tracking.
 _COSTS: Final = {
-    "input_cost": ORQ_BILLING_INPUT_COST,
-    "output_cost": ORQ_BILLING_OUTPUT_COST,
-    "total_cost": ORQ_BILLING_TOTAL_COST,
+    "input_cost": semconv.ORQ_BILLING_INPUT_COST,
+    "output_cost": semconv.ORQ_BILLING_OUTPUT_COST,
+    "total_cost": semconv.ORQ_BILLING_TOTAL_COST,
 }
 
 _SCALARS: Final = (str, int, bool, type(None))
@@ -69,11 +61,11 @@ def billing(bill: Any) -> Attributes:
     bill = fields(bill)
     costs = {name: amount(bill.get(field)) for field, name in _COSTS.items()}
     attributes: Attributes = {name: cost for name, cost in costs.items() if cost is not None}
-    total = attributes.get(ORQ_BILLING_TOTAL_COST)
+    total = attributes.get(semconv.ORQ_BILLING_TOTAL_COST)
     if total:
-        attributes[USAGE_COST] = total
+        attributes[semconv.USAGE_COST] = total
     if type(bill.get("billable")) is bool:
-        attributes[ORQ_BILLING_BILLABLE] = bill["billable"]
+        attributes[semconv.ORQ_BILLING_BILLABLE] = bill["billable"]
     return attributes
 
 

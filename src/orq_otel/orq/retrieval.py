@@ -10,14 +10,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
 from orq_otel.genai.messages import Content, Part, clean
-from orq_otel.genai.semconv import (
-    DATA_SOURCE_ID,
-    ORQ_PROVIDER,
-    RETRIEVAL_QUERY_TEXT,
-    RETRIEVAL_TOP_K,
-)
 from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
 from orq_otel.payloads.documents import document_part, documents_content
@@ -27,19 +22,19 @@ from orq_otel.payloads.parts import items
 start_attributes: Final = partial(
     read_strings,
     names=(
-        ("knowledge_id", DATA_SOURCE_ID),
-        ("wiki_id", DATA_SOURCE_ID),
-        ("provider", DATA_SOURCE_ID),
+        ("knowledge_id", semconv.DATA_SOURCE_ID),
+        ("wiki_id", semconv.DATA_SOURCE_ID),
+        ("provider", semconv.DATA_SOURCE_ID),
     ),
 )
-_VENDOR: Final = (("provider", ORQ_PROVIDER),)
+_VENDOR: Final = (("provider", semconv.ORQ_PROVIDER),)
 
 
 def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `knowledge.search`, `wikis.search` and `websearch.search`."""
     for most in (arguments.get("top_k"), arguments.get("limit")):
         if is_whole(most):
-            return {RETRIEVAL_TOP_K: most}
+            return {semconv.RETRIEVAL_TOP_K: most}
     return {}
 
 
@@ -51,7 +46,7 @@ def web_response_attributes(response: Any) -> Attributes:
 def request_content(arguments: Arguments) -> Content:
     """The text that is searched for."""
     query = arguments.get("query")
-    return {RETRIEVAL_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
+    return {semconv.RETRIEVAL_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
 
 
 def knowledge_response_content(response: Any) -> Content:

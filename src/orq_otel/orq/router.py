@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import UNUSUAL, Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import (
-    OUTPUT_MESSAGES,
-    PROMPT_NAME,
-    PROMPT_VERSION,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-)
 from orq_otel.orq.models import (
     as_body,
     as_json,
@@ -32,8 +25,8 @@ from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import items, tool_definitions
 from orq_otel.payloads.usage import read_completion_usage
 
-_HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_PROMPT: Final = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
+_HEAD: Final = (("id", semconv.RESPONSE_ID), ("model", semconv.RESPONSE_MODEL))
+_PROMPT: Final = (("id", semconv.PROMPT_NAME), ("version", semconv.PROMPT_VERSION))
 
 
 def chat_request_attributes(arguments: Arguments) -> Attributes:
@@ -54,7 +47,7 @@ def completion_response_attributes(response: Any) -> Attributes:
     response = fields(response)
     attributes = read_strings(response, _HEAD)
     chat.add_finish_reasons(items(response.get("choices")), attributes)
-    if "error" in attributes.get(RESPONSE_FINISH_REASONS, ()):
+    if "error" in attributes.get(semconv.RESPONSE_FINISH_REASONS, ()):
         chat.add_failure(response, attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
@@ -105,7 +98,7 @@ def chat_response_content(response: Any) -> Content:
         chat.choice_message(choice.get("finish_reason"), message_fields(choice.get("message")))
         for choice in map(fields, items(get(response, "choices")))
     ]
-    return {OUTPUT_MESSAGES: messages} if messages else {}
+    return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 def speech_request_content(arguments: Arguments) -> Content:

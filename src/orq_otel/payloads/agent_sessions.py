@@ -15,6 +15,7 @@ from functools import partial
 from io import StringIO
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import UNNAMED, error_type
 from orq_otel.genai.fields import (
     Attributes,
@@ -26,35 +27,21 @@ from orq_otel.genai.fields import (
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, finish_reason, generic, message, tool_result
-from orq_otel.genai.semconv import (
-    AGENT_ID,
-    CONVERSATION_ID,
-    ERROR_TYPE,
-    INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
-    REQUEST_MODEL,
-    REQUEST_REASONING_LEVEL,
-    REQUEST_STREAM,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-)
 from orq_otel.payloads import agents
 from orq_otel.payloads.parts import items, tool_response
 from orq_otel.payloads.response_items import item_parts
 from orq_otel.payloads.responses import input_messages
 from orq_otel.payloads.usage import read_response_usage
 
-_AGENT: Final = (("agent_id", AGENT_ID),)
-_IN_PATH: Final = (("session_id", CONVERSATION_ID),)
+_AGENT: Final = (("agent_id", semconv.AGENT_ID),)
+_IN_PATH: Final = (("session_id", semconv.CONVERSATION_ID),)
 #: The session, which is in the path of the request.
 start_attributes: Final = partial(read_strings, names=_IN_PATH)
-_SESSION: Final = (("id", CONVERSATION_ID),)
-_MODEL: Final = (("model", REQUEST_MODEL),)
-_AGENT_OF_SESSION: Final = (("id", AGENT_ID), ("model", RESPONSE_MODEL))
-_TURN: Final = (("id", RESPONSE_ID), ("agent_id", AGENT_ID))
-_INVOCATION: Final = (("id", RESPONSE_ID), ("session_id", CONVERSATION_ID))
+_SESSION: Final = (("id", semconv.CONVERSATION_ID),)
+_MODEL: Final = (("model", semconv.REQUEST_MODEL),)
+_AGENT_OF_SESSION: Final = (("id", semconv.AGENT_ID), ("model", semconv.RESPONSE_MODEL))
+_TURN: Final = (("id", semconv.RESPONSE_ID), ("agent_id", semconv.AGENT_ID))
+_INVOCATION: Final = (("id", semconv.RESPONSE_ID), ("session_id", semconv.CONVERSATION_ID))
 #: Statuses that the conventions know, of sessions, turns and invocations. A session that is idle,
 #: or waits for something, has none.
 _STATUSES: Final = frozenset({"queued", "in_progress", "completed", "failed", "cancelled"})
@@ -77,17 +64,17 @@ def new_request_attributes(body: Mapping[str, Any]) -> Attributes:
     agent = fields(body.get("agent"))
     effort = get(agent.get("reasoning"), "effort")
     if isinstance(effort, str):
-        attributes[REQUEST_REASONING_LEVEL] = effort
+        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
     attributes.update(output_type(get(agent.get("text"), "format")))
     attributes.update(service_tier(agent.get("service_tier")))
     if body.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
 def stream_request_attributes(_: Mapping[str, Any]) -> Attributes:
     """That the events of a session are streamed."""
-    return {REQUEST_STREAM: True}
+    return {semconv.REQUEST_STREAM: True}
 
 
 def session_attributes(session: Any) -> Attributes:
@@ -112,9 +99,9 @@ def _add_status(values: Mapping[str, Any], attributes: Attributes) -> None:
     """Add the status of a session, a turn or an invocation, and the error for which it failed."""
     status = values.get("status")
     if isinstance(status, str) and status in _STATUSES:
-        attributes[RESPONSE_STATUS] = status
+        attributes[semconv.RESPONSE_STATUS] = status
     if status == "failed" or (status is None and values.get("error") is not None):
-        attributes[ERROR_TYPE] = error_type(values.get("error"))
+        attributes[semconv.ERROR_TYPE] = error_type(values.get("error"))
 
 
 class StreamReader:
@@ -133,7 +120,7 @@ class StreamReader:
         kind = values.get("type")
         error = values.get("error")
         if kind == "error" or (kind is None and error is not None):  # the client does not raise it
-            self._attributes[ERROR_TYPE] = error_type(event if error is None else error)
+            self._attributes[semconv.ERROR_TYPE] = error_type(event if error is None else error)
         elif values.get("session") is not None:
             self._read_session(kind, fields(values["session"]))
         elif values.get("turn") is not None:
@@ -150,13 +137,15 @@ class StreamReader:
     def _read_session(self, kind: Any, session: Mapping[str, Any]) -> None:
         """Read a session. Its usage is that of earlier turns as well, and so is left alone."""
         found = session_attributes({**session, "usage": None})
-        found.pop(RESPONSE_STATUS, None)  # a turn's says more
-        if found.get(ERROR_TYPE) == UNNAMED and ERROR_TYPE in self._attributes:  # so does its error
-            del found[ERROR_TYPE]
+        found.pop(semconv.RESPONSE_STATUS, None)  # a turn's says more
+        if (
+            found.get(semconv.ERROR_TYPE) == UNNAMED and semconv.ERROR_TYPE in self._attributes
+        ):  # so does its error
+            del found[semconv.ERROR_TYPE]
         if kind == f"{_EVENT}requires_action":
             wanted = [get(one, "type") for one in items(session.get("required_actions"))]
             if "function_call" in wanted:
-                found[RESPONSE_FINISH_REASONS] = ("tool_calls",)
+                found[semconv.RESPONSE_FINISH_REASONS] = ("tool_calls",)
         self._attributes.update(found)
 
     def _read_turn(self, turn: Mapping[str, Any], usage: Any) -> None:
@@ -169,9 +158,9 @@ class StreamReader:
         found: Attributes = read_strings(turn, _TURN)
         found.update(read_strings(turn, _IN_PATH))
         _add_status(turn, found)
-        reason = _REASONS.get(found.get(RESPONSE_STATUS, ""))
+        reason = _REASONS.get(found.get(semconv.RESPONSE_STATUS, ""))
         if reason is not None:
-            found[RESPONSE_FINISH_REASONS] = (reason,)
+            found[semconv.RESPONSE_FINISH_REASONS] = (reason,)
         self._attributes.update(found)
         usage = turn.get("usage") if usage is None else usage
         if usage is not None:
@@ -187,7 +176,7 @@ def new_request_content(body: Mapping[str, Any]) -> Content:
     """The first messages of a session, and its agent's instructions and tools."""
     content = agents.request_content(fields(body.get("agent")))
     messages = _input(body.get("input"))
-    return {**content, INPUT_MESSAGES: messages} if messages else content
+    return {**content, semconv.INPUT_MESSAGES: messages} if messages else content
 
 
 def new_tool_definitions(body: Any) -> list[Any]:
@@ -201,7 +190,7 @@ def input_request_content(body: Mapping[str, Any]) -> Content:
     What a user types into a form, for an agent that uses a browser, is secret and never read.
     """
     messages = [one for event in items(body.get("events")) for one in _submitted(fields(event))]
-    return {INPUT_MESSAGES: messages} if messages else {}
+    return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 
 def _input(value: Any) -> list[Message]:
@@ -259,10 +248,10 @@ class ContentStreamReader(StreamReader):
                 self._turns.setdefault(id, item.get("turn_id") or turn)
                 self._items[id] = item
                 self._pieces.pop(id, None)
-        elif RESPONSE_FINISH_REASONS in self._attributes:
-            last = turn or self._attributes.get(RESPONSE_ID)
+        elif semconv.RESPONSE_FINISH_REASONS in self._attributes:
+            last = turn or self._attributes.get(semconv.RESPONSE_ID)
             if isinstance(last, str):
-                (self._reasons[last],) = self._attributes[RESPONSE_FINISH_REASONS]
+                (self._reasons[last],) = self._attributes[semconv.RESPONSE_FINISH_REASONS]
 
     def content(self) -> Content:
         """The messages so far."""
@@ -275,7 +264,7 @@ class ContentStreamReader(StreamReader):
             for turn, each in by_turn.items()
             if (parts := [part for item in each for part in item_parts(item)])
         ]
-        return {OUTPUT_MESSAGES: messages} if messages else {}
+        return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
     def _unfinished(self, id: Any) -> Mapping[str, Any]:  # noqa: A002
         pieces = self._pieces.get(id)

@@ -10,24 +10,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error
 from orq_otel.genai.fields import Attributes, fields, read_strings
 from orq_otel.genai.messages import Content, text
-from orq_otel.genai.semconv import (
-    AGENT_DESCRIPTION,
-    AGENT_ID,
-    AGENT_NAME,
-    SYSTEM_INSTRUCTIONS,
-    TOOL_DEFINITIONS,
-)
 from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.parts import named_tools
 
 #: The agent's name, if it gets one.
-start_attributes: Final = partial(read_strings, names=(("name", AGENT_NAME),))
+start_attributes: Final = partial(read_strings, names=(("name", semconv.AGENT_NAME),))
 #: What the agent is for. Only assistants have a description.
-request_attributes: Final = partial(read_strings, names=(("description", AGENT_DESCRIPTION),))
-_ID: Final = (("id", AGENT_ID),)
+request_attributes: Final = partial(
+    read_strings, names=(("description", semconv.AGENT_DESCRIPTION),)
+)
+_ID: Final = (("id", semconv.AGENT_ID),)
 
 
 def response_attributes(agent: Any) -> Attributes:
@@ -43,10 +39,10 @@ def request_content(body: Mapping[str, Any]) -> Content:
     content: Content = {}
     instructions = body.get("instructions")
     if instructions and isinstance(instructions, str):
-        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+        content[semconv.SYSTEM_INSTRUCTIONS] = [text(instructions)]
     tools = named_tools(body.get("tools"))
     if tools:
-        content[TOOL_DEFINITIONS] = tools
+        content[semconv.TOOL_DEFINITIONS] = tools
     return content
 
 

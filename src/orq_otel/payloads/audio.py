@@ -9,17 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
-from orq_otel.genai.semconv import (
-    OUTPUT_MESSAGES,
-    OUTPUT_TYPE,
-    REQUEST_STREAM,
-    REQUEST_TEMPERATURE,
-    SYSTEM_INSTRUCTIONS,
-)
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import asked, content_parts
 from orq_otel.payloads.usage import read_audio_usage
@@ -30,9 +24,9 @@ _TEXT_FORMATS = ("text", "srt", "vtt")
 
 def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /audio/speech`."""
-    attributes: Attributes = {OUTPUT_TYPE: "speech"}
+    attributes: Attributes = {semconv.OUTPUT_TYPE: "speech"}
     if body.get("stream_format") == "sse":
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -41,7 +35,7 @@ def speech_request_content(body: Mapping[str, Any]) -> Content:
     content = asked(content_parts(body.get("input")))
     instructions = body.get("instructions")
     if instructions and isinstance(instructions, str):
-        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+        content[semconv.SYSTEM_INSTRUCTIONS] = [text(instructions)]
     return content
 
 
@@ -67,14 +61,14 @@ def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
     temperature = number(body.get("temperature"))
     if temperature is not None:
-        attributes[REQUEST_TEMPERATURE] = temperature
+        attributes[semconv.REQUEST_TEMPERATURE] = temperature
     response_format = body.get("response_format")
     if response_format in _JSON_FORMATS:
-        attributes[OUTPUT_TYPE] = "json"
+        attributes[semconv.OUTPUT_TYPE] = "json"
     elif response_format in _TEXT_FORMATS:
-        attributes[OUTPUT_TYPE] = "text"
+        attributes[semconv.OUTPUT_TYPE] = "text"
     if body.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -136,4 +130,6 @@ class TranscriptionStreamReader(EventReader):
 def _transcript_content(transcript: Any, reason: str) -> Content:
     if not transcript or not isinstance(transcript, str):
         return {}
-    return {OUTPUT_MESSAGES: [message("assistant", [text(transcript)], finish_reason=reason)]}
+    return {
+        semconv.OUTPUT_MESSAGES: [message("assistant", [text(transcript)], finish_reason=reason)]
+    }

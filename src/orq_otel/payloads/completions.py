@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import (
     MOST_CHOICES,
     Attributes,
@@ -20,13 +21,6 @@ from orq_otel.genai.fields import (
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
-from orq_otel.genai.semconv import (
-    INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
-    REQUEST_CHOICE_COUNT,
-    REQUEST_MAX_TOKENS,
-    REQUEST_STREAM,
-)
 from orq_otel.payloads.chat import StreamReader, response_attributes
 from orq_otel.payloads.parts import content_parts, items
 
@@ -45,13 +39,13 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes = sampling(body)
     limit = body.get("max_tokens")
     if is_whole(limit):
-        attributes[REQUEST_MAX_TOKENS] = limit
+        attributes[semconv.REQUEST_MAX_TOKENS] = limit
     attributes.update(stop_sequences(body.get("stop")))
     choices = body.get("n")
     if is_whole(choices) and choices != 1:
-        attributes[REQUEST_CHOICE_COUNT] = choices
+        attributes[semconv.REQUEST_CHOICE_COUNT] = choices
     if body.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -60,7 +54,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
     prompt = body.get("prompt")
     prompts = prompt if isinstance(prompt, list) and not _is_tokens(prompt) else [prompt]
     messages = [message("user", parts) for each in prompts if (parts := _prompt_parts(each))]
-    return {INPUT_MESSAGES: messages} if messages else {}
+    return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 
 def response_content(response: Any) -> Content:
@@ -69,7 +63,7 @@ def response_content(response: Any) -> Content:
         _choice_message(choice.get("text"), choice.get("finish_reason"))
         for choice in map(fields, items(get(response, "choices")))
     ]
-    return {OUTPUT_MESSAGES: messages} if messages else {}
+    return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 class ContentStreamReader(StreamReader):
@@ -108,7 +102,7 @@ class ContentStreamReader(StreamReader):
             )
             for index in self._indexes(self._texts)
         ]
-        return {OUTPUT_MESSAGES: messages} if messages else {}
+        return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 def _prompt_parts(prompt: Any) -> list[Part]:

@@ -8,26 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error, error_type
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, read_strings, sampling
 from orq_otel.genai.messages import Content, generic, message, text
-from orq_otel.genai.semconv import (
-    ERROR_TYPE,
-    EVALUATION_NAME,
-    EVALUATION_SCORE_VALUE,
-    INPUT_MESSAGES,
-    REQUEST_MAX_TOKENS,
-    REQUEST_MODEL,
-    REQUEST_REASONING_LEVEL,
-    RESPONSE_MODEL,
-)
 from orq_otel.payloads.parts import answered, items, unknown_part
 from orq_otel.payloads.responses import input_messages
 from orq_otel.payloads.videos import job_attributes
 
-_GRADER: Final = (("name", EVALUATION_NAME), ("model", REQUEST_MODEL))
-_MODEL: Final = (("model", REQUEST_MODEL),)
-_GRADED_BY: Final = (("sampled_model_name", RESPONSE_MODEL),)
+_GRADER: Final = (("name", semconv.EVALUATION_NAME), ("model", semconv.REQUEST_MODEL))
+_MODEL: Final = (("model", semconv.REQUEST_MODEL),)
+_GRADED_BY: Final = (("sampled_model_name", semconv.RESPONSE_MODEL),)
 
 
 def grade_start_attributes(body: Mapping[str, Any]) -> Attributes:
@@ -47,12 +38,12 @@ def grade_response_attributes(response: Any) -> Attributes:
     add_error(values, attributes)
     score = number(values.get("reward"))
     if score is not None:
-        attributes[EVALUATION_SCORE_VALUE] = score
+        attributes[semconv.EVALUATION_SCORE_VALUE] = score
     about = fields(values.get("metadata"))
     attributes.update(read_strings(about, _GRADED_BY))
     for name, is_so in fields(about.get("errors")).items():
         if is_so is True:
-            attributes[ERROR_TYPE] = error_type({"code": name.removeprefix("api_")})
+            attributes[semconv.ERROR_TYPE] = error_type({"code": name.removeprefix("api_")})
             break
     return attributes
 
@@ -66,7 +57,7 @@ def grade_request_content(body: Mapping[str, Any]) -> Content:
     sample = body.get("model_sample")
     if sample and isinstance(sample, str):
         messages.append(message("assistant", [text(sample)]))
-    return {INPUT_MESSAGES: messages} if messages else {}
+    return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 
 def grade_response_content(response: Any) -> Content:
@@ -95,7 +86,7 @@ def run_request_content(body: Mapping[str, Any]) -> Content:
     """The messages that are put to the model, with variables for what differs from item to item."""
     template = get(get(body.get("data_source"), "input_messages"), "template")
     messages = input_messages(items(template))
-    return {INPUT_MESSAGES: messages} if messages else {}
+    return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 
 def _sampling(parameters: Any) -> Attributes:
@@ -104,8 +95,8 @@ def _sampling(parameters: Any) -> Attributes:
     for name in ("max_completion_tokens", "max_completions_tokens"):  # the latter of graders
         limit = values.get(name)
         if is_whole(limit):
-            attributes[REQUEST_MAX_TOKENS] = limit
+            attributes[semconv.REQUEST_MAX_TOKENS] = limit
     effort = values.get("reasoning_effort")
     if isinstance(effort, str):
-        attributes[REQUEST_REASONING_LEVEL] = effort
+        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
     return attributes

@@ -9,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, is_whole
 from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message, text
-from orq_otel.genai.semconv import (
-    OUTPUT_MESSAGES,
-    OUTPUT_TYPE,
-    REQUEST_CHOICE_COUNT,
-    REQUEST_STREAM,
-)
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import asked, content_parts, image_type, items
 from orq_otel.payloads.usage import read_response_usage
@@ -33,12 +28,12 @@ _REFERENCES: Final = (
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /images/generations`, `edits` and `variations`."""
-    attributes: Attributes = {OUTPUT_TYPE: "image"}
+    attributes: Attributes = {semconv.OUTPUT_TYPE: "image"}
     choices = body.get("n")
     if is_whole(choices) and choices != 1:
-        attributes[REQUEST_CHOICE_COUNT] = choices
+        attributes[semconv.REQUEST_CHOICE_COUNT] = choices
     if body.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -71,7 +66,7 @@ def response_content(response: Any) -> Content:
         for image in items(get(response, "data"))
         for each in _image_messages(image, output_format)
     ]
-    return {OUTPUT_MESSAGES: messages} if messages else {}
+    return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 class ContentStreamReader(EventReader):
@@ -92,7 +87,7 @@ class ContentStreamReader(EventReader):
 
     def content(self) -> Content:
         """Content of the events so far."""
-        return {OUTPUT_MESSAGES: list(self._messages)} if self._messages else {}
+        return {semconv.OUTPUT_MESSAGES: list(self._messages)} if self._messages else {}
 
 
 def _reference_part(value: Any, modality: str) -> Part | None:

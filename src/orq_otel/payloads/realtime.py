@@ -10,32 +10,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get, read_strings, sampling, stop_reason
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import (
-    CONVERSATION_ID,
-    ERROR_TYPE,
-    OUTPUT_TYPE,
-    REQUEST_MAX_TOKENS,
-    REQUEST_REASONING_LEVEL,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-    RESPONSE_TIME_TO_FIRST_CHUNK,
-    SESSION_ID,
-)
 from orq_otel.payloads import responses
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import items
 from orq_otel.payloads.usage import read_audio_usage
 
-_SESSION: Final = (("id", SESSION_ID), ("model", RESPONSE_MODEL))
+_SESSION: Final = (("id", semconv.SESSION_ID), ("model", semconv.RESPONSE_MODEL))
 _RESPONSE: Final = (
-    ("id", RESPONSE_ID),
-    ("conversation_id", CONVERSATION_ID),
-    ("status", RESPONSE_STATUS),
+    ("id", semconv.RESPONSE_ID),
+    ("conversation_id", semconv.CONVERSATION_ID),
+    ("status", semconv.RESPONSE_STATUS),
 )
 #: Types of parts that are speech.
 _SPEECH: Final = ("input_audio", "output_audio", "audio")
@@ -43,7 +31,7 @@ _SPEECH: Final = ("input_audio", "output_audio", "audio")
 
 # ---- Attributes ---------------------------------------------------------------------------------
 #: Attributes of what a connection is opened with: the id of a session that already runs.
-connection_attributes: Final = partial(read_strings, names=(("session_id", SESSION_ID),))
+connection_attributes: Final = partial(read_strings, names=(("session_id", semconv.SESSION_ID),))
 
 
 def session_attributes(event: Any) -> Attributes:
@@ -56,10 +44,10 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes = sampling(body)
     for name in ("max_output_tokens", "max_response_output_tokens"):  # the latter in beta
         if type(body.get(name)) is int:  # or "inf"
-            attributes[REQUEST_MAX_TOKENS] = body[name]
+            attributes[semconv.REQUEST_MAX_TOKENS] = body[name]
     effort = get(body.get("reasoning"), "effort")
     if type(effort) is str:
-        attributes[REQUEST_REASONING_LEVEL] = effort
+        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
     attributes.update(_output_type(body))
     attributes.update(responses.prompt_attributes(body.get("prompt")))
     return attributes
@@ -73,10 +61,10 @@ def response_attributes(response: Any) -> Attributes:
     status = values.get("status")
     details = fields(values.get("status_details"))
     if status == "failed":
-        attributes[ERROR_TYPE] = error_type(details.get("error"))
+        attributes[semconv.ERROR_TYPE] = error_type(details.get("error"))
     reason = _stop_reason(status, details, values.get("output"))
     if reason is not None:
-        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+        attributes[semconv.RESPONSE_FINISH_REASONS] = (reason,)
     usage = values.get("usage")
     if usage is not None:
         read_audio_usage(usage, attributes)
@@ -88,7 +76,7 @@ def event_attributes(event: Any) -> Attributes:
     values = fields(event)
     attributes = response_attributes(values.get("response"))
     if "seconds" in values:
-        attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = values["seconds"]
+        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = values["seconds"]
     return attributes
 
 
@@ -102,7 +90,7 @@ def _output_type(values: Mapping[str, Any]) -> Attributes:
     modalities = values.get("output_modalities") or values.get("modalities")  # the latter in beta
     if not isinstance(modalities, (list, tuple)):
         return {}
-    return {OUTPUT_TYPE: "speech" if "audio" in modalities else "text"}
+    return {semconv.OUTPUT_TYPE: "speech" if "audio" in modalities else "text"}
 
 
 def _stop_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | None:

@@ -10,6 +10,7 @@ from functools import partial
 from io import StringIO
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error, error_type
 from orq_otel.genai.fields import (
     Attributes,
@@ -33,39 +34,23 @@ from orq_otel.genai.messages import (
     tool_call,
     tool_result,
 )
-from orq_otel.genai.semconv import (
-    AGENT_ID,
-    CONVERSATION_ID,
-    ERROR_TYPE,
-    INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
-    REQUEST_MAX_TOKENS,
-    REQUEST_REASONING_LEVEL,
-    REQUEST_STREAM,
-    RESPONSE_FINISH_REASONS,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-    SYSTEM_INSTRUCTIONS,
-    TOOL_DEFINITIONS,
-)
 from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import content_parts, in_order, items, named_tools, unknown_part
 from orq_otel.payloads.usage import read_completion_usage
 
 _REQUEST: Final = (
-    ("assistant_id", AGENT_ID),
-    ("run_id", RESPONSE_ID),
+    ("assistant_id", semconv.AGENT_ID),
+    ("run_id", semconv.RESPONSE_ID),
 )
 #: The assistant's thread, which is in the path of the request, unless it is yet to be made.
-start_attributes: Final = partial(read_strings, names=(("thread_id", CONVERSATION_ID),))
+start_attributes: Final = partial(read_strings, names=(("thread_id", semconv.CONVERSATION_ID),))
 _RUN: Final = (
-    ("id", RESPONSE_ID),
-    ("assistant_id", AGENT_ID),
-    ("thread_id", CONVERSATION_ID),
-    ("model", RESPONSE_MODEL),
-    ("status", RESPONSE_STATUS),
+    ("id", semconv.RESPONSE_ID),
+    ("assistant_id", semconv.AGENT_ID),
+    ("thread_id", semconv.CONVERSATION_ID),
+    ("model", semconv.RESPONSE_MODEL),
+    ("status", semconv.RESPONSE_STATUS),
 )
 #: Why the model stopped, by the status of the run.
 _RUN_REASONS: Final = {
@@ -93,13 +78,13 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes.update(read_strings(body, _REQUEST))
     limit = body.get("max_completion_tokens")
     if is_whole(limit):
-        attributes[REQUEST_MAX_TOKENS] = limit
+        attributes[semconv.REQUEST_MAX_TOKENS] = limit
     effort = body.get("reasoning_effort")
     if type(effort) is str:
-        attributes[REQUEST_REASONING_LEVEL] = effort
+        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
     attributes.update(output_type(body.get("response_format")))
     if body.get("stream"):
-        attributes[REQUEST_STREAM] = True
+        attributes[semconv.REQUEST_STREAM] = True
     return attributes
 
 
@@ -116,12 +101,12 @@ def response_attributes(run: Any) -> Attributes:
             add_error(values, reported)
         return reported
     attributes = read_strings(values, _RUN)
-    reason = _run_reason(attributes.get(RESPONSE_STATUS), values.get("incomplete_details"))
+    reason = _run_reason(attributes.get(semconv.RESPONSE_STATUS), values.get("incomplete_details"))
     if reason is not None:
-        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+        attributes[semconv.RESPONSE_FINISH_REASONS] = (reason,)
     error = values.get("last_error")
     if error is not None:
-        attributes[ERROR_TYPE] = error_type(error)
+        attributes[semconv.ERROR_TYPE] = error_type(error)
     read_completion_usage(values.get("usage"), attributes)
     return attributes
 
@@ -146,7 +131,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
         if (value := body.get(field)) and isinstance(value, str)
     ]
     if instructions:
-        content[SYSTEM_INSTRUCTIONS] = instructions
+        content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     messages = [_message(one) for one in items(get(body.get("thread"), "messages"))]
     messages += [_message(one) for one in items(body.get("additional_messages"))]
     messages += [
@@ -154,10 +139,10 @@ def request_content(body: Mapping[str, Any]) -> Content:
         for output in map(fields, items(body.get("tool_outputs")))
     ]
     if messages:
-        content[INPUT_MESSAGES] = messages
+        content[semconv.INPUT_MESSAGES] = messages
     tools = named_tools(body.get("tools"))
     if tools:
-        content[TOOL_DEFINITIONS] = tools
+        content[semconv.TOOL_DEFINITIONS] = tools
     return content
 
 
@@ -169,7 +154,7 @@ def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
 def response_content(run: Any) -> Content:
     """The tool calls of a run that waits for their outputs. Its messages are not in it."""
     messages = _call_messages(run)
-    return {OUTPUT_MESSAGES: messages} if messages else {}
+    return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
 
 def _message(value: Any) -> Message:
@@ -231,7 +216,7 @@ class ContentStreamReader(EventReader):
         """The messages so far, and the tool calls that the run waits for."""
         messages = [self._message(id, values) for id, values in self._messages.items()]  # noqa: A001
         messages += _call_messages(self._run)
-        return {OUTPUT_MESSAGES: messages} if messages else {}
+        return {semconv.OUTPUT_MESSAGES: messages} if messages else {}
 
     def _message(self, id: str, values: Mapping[str, Any]) -> Message:  # noqa: A002
         content = values.get("content") or self._pieces.get(id, _Pieces()).parts()

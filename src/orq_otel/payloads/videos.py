@@ -9,27 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
-from orq_otel.genai.semconv import (
-    ERROR_TYPE,
-    OUTPUT_TYPE,
-    REQUEST_PREVIOUS_RESPONSE_ID,
-    RESPONSE_ID,
-    RESPONSE_MODEL,
-    RESPONSE_STATUS,
-)
 from orq_otel.payloads.usage import read_response_usage
 
-_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STATUS))
+_HEAD = (
+    ("id", semconv.RESPONSE_ID),
+    ("model", semconv.RESPONSE_MODEL),
+    ("status", semconv.RESPONSE_STATUS),
+)
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of a request for a video. Its path may have the id of an earlier video."""
     # The conventions have no type of output for videos.
     return {
-        OUTPUT_TYPE: "video",
-        **read_strings(body, (("video_id", REQUEST_PREVIOUS_RESPONSE_ID),)),
+        semconv.OUTPUT_TYPE: "video",
+        **read_strings(body, (("video_id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),)),
     }
 
 
@@ -43,6 +40,6 @@ def job_attributes(job: Any, error: Any) -> Attributes:
     job_fields = fields(job)
     attributes = read_strings(job_fields, _HEAD)
     if error is not None and job_fields.get("status") in ("failed", None):
-        attributes[ERROR_TYPE] = error_type(error)
+        attributes[semconv.ERROR_TYPE] = error_type(error)
     read_response_usage(job_fields.get("usage"), attributes)
     return attributes

@@ -24,16 +24,9 @@ from opentelemetry.trace import (
 
 from orq_otel.foundations.codes import BAD_EVALUATION, NO_LOGGER_PROVIDER
 from orq_otel.foundations.guard import report, warn_once
+from orq_otel.genai import semconv
 from orq_otel.genai.events import Events
 from orq_otel.genai.fields import safe_text
-from orq_otel.genai.semconv import (
-    EVALUATION_EXPLANATION,
-    EVALUATION_NAME,
-    EVALUATION_SCORE_LABEL,
-    EVALUATION_SCORE_VALUE,
-    EVALUATOR,
-    RESPONSE_ID,
-)
 from orq_otel.labels.attributes import labels, thread_of
 from orq_otel.orq.annotations import Judgement, annotate
 from orq_otel.threads.details import plain
@@ -191,7 +184,7 @@ def _emit(attributes: dict[str, Any], subject: _Subject, provider: Any, *, is_ne
             )
         return
     if subject.response_id is not None:
-        attributes[RESPONSE_ID] = safe_text(subject.response_id)
+        attributes[semconv.RESPONSE_ID] = safe_text(subject.response_id)
     if subject.thread is not None:
         attributes |= labels(subject.thread)
     # Without a span of its own, the event would get the current one, which this is not about.
@@ -208,13 +201,15 @@ def _attributes(judgement: Judgement) -> dict[str, Any]:
     """
     name, score = judgement.name, judgement.score
     texts = {
-        EVALUATION_NAME: _text("a name", name),
-        EVALUATION_SCORE_LABEL: _text("a label", judgement.label),
-        EVALUATION_EXPLANATION: _text("an explanation", judgement.explanation, is_long=True),
-        EVALUATOR: _text("an evaluator", judgement.evaluator),
+        semconv.EVALUATION_NAME: _text("a name", name),
+        semconv.EVALUATION_SCORE_LABEL: _text("a label", judgement.label),
+        semconv.EVALUATION_EXPLANATION: _text(
+            "an explanation", judgement.explanation, is_long=True
+        ),
+        semconv.EVALUATOR: _text("an evaluator", judgement.evaluator),
     }
     attributes: dict[str, Any] = {key: text for key, text in texts.items() if text is not None}
-    if EVALUATION_NAME not in attributes:
+    if semconv.EVALUATION_NAME not in attributes:
         raise ValueError(SafeText("evaluation() needs a name, such as evaluation('relevance')."))
     if score is not None:
         if not isinstance(score, (int, float)):
@@ -223,8 +218,8 @@ def _attributes(judgement: Judgement) -> dict[str, Any]:
             )
         if not math.isfinite(score):
             raise ValueError(SafeText("An evaluation takes a score that is finite."))
-        attributes[EVALUATION_SCORE_VALUE] = float(score)
-    if attributes.keys() <= {EVALUATION_NAME, EVALUATOR}:
+        attributes[semconv.EVALUATION_SCORE_VALUE] = float(score)
+    if attributes.keys() <= {semconv.EVALUATION_NAME, semconv.EVALUATOR}:
         raise ValueError(SafeText("An evaluation needs a score, a label or an explanation."))
     return attributes
 
