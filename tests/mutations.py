@@ -61,8 +61,8 @@ BREAKS = [
     ),
     _break(
         "threads/frames.py",
-        "tuple(dict.fromkeys(str.__str__(tag) for tag in tags))",
-        "tuple(str.__str__(tag) for tag in tags)",
+        "tuple(dict.fromkeys(map(plain, tags)))",
+        "tuple(map(plain, tags))",
         "test_threads.py",
     ),
     _break(
