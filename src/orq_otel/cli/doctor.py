@@ -17,17 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from orq_otel.foundations.codes import (
-    ENTRIES,
-    FAILED_EARLY,
-    INCOMPLETE_VIEWER,
-    LEFT_IN_QUEUE,
-    NO_SETUP,
-    NOT_INSTALLED,
-    NOT_INSTRUMENTED,
-    UNCONFIGURED_WORKER,
-    UNKNOWN_VARIABLE,
-)
+from orq_otel.foundations import codes
 from orq_otel.foundations.settings import DOCTOR_FOLDER, meant
 from orq_otel.foundations.variables import without_wrong
 
@@ -93,13 +83,13 @@ def _with_viewer(report: Any) -> Any:
     from orq_otel.viewer.settings import unknown_variables, variables  # noqa: PLC0415 - the same
 
     found = [
-        Finding(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, variables())}")
+        Finding(codes.UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, variables())}")
         for name in unknown_variables()
     ]
     missing = extra.missing() if extra.is_wanted() else []
     if missing:
         names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        found.append(Finding(INCOMPLETE_VIEWER, names))
+        found.append(Finding(codes.INCOMPLETE_VIEWER, names))
     return Report.of([*report.findings, *found], report.facts)
 
 
@@ -118,9 +108,9 @@ def _without_log_lines() -> Iterator[None]:
 
 
 def _explain(code: str, *, as_json: bool) -> int:
-    entry = ENTRIES.get(f"ORQ-{code.strip(' []').upper().removeprefix('ORQ-')}")
+    entry = codes.ENTRIES.get(f"ORQ-{code.strip(' []').upper().removeprefix('ORQ-')}")
     if entry is None:
-        known = ", ".join(sorted(ENTRIES))
+        known = ", ".join(sorted(codes.ENTRIES))
         sys.stderr.write(f"orq-otel: there is no code {code!r}. These are: {known}.\n")
         return _WRONG_USAGE
     text = json.dumps(entry._asdict()) if as_json else "\n".join((*entry[:2], f"-> {entry.cure}"))
@@ -176,28 +166,32 @@ def _merged(processes: list[dict[str, Any]], status: int) -> Any:
         found = [*environment.findings(needs_distro=False), *logged()]
         found = [one for one in found if one.is_problem]
         missing = "No Python process that has orq-otel was seen in the program."
-        return Report.of(found or [Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
+        return Report.of(
+            found or [Finding(codes.NOT_INSTALLED, missing)], [*environment.facts(), ending]
+        )
     busy = [one for one in processes if one["calls"] or one["spans"] or one["is_set_up"]]
     is_set_up = any(one["is_set_up"] for one in busy)
     findings: list[Any] = []
     places: dict[str, Counter[str]] = {}
     for one in busy or processes[:1]:
         idle = one["calls"] and not one["is_set_up"] and is_set_up
-        hidden = (NO_SETUP,) if idle else ()
+        hidden = (codes.NO_SETUP,) if idle else ()
         found = [Finding(*finding) for finding in one["findings"]]
         findings.extend(each for each in found if each.code not in hidden)
         if idle:  # even if its clients are instrumented
-            places.setdefault(UNCONFIGURED_WORKER, Counter())
+            places.setdefault(codes.UNCONFIGURED_WORKER, Counter())
         for code, lines in one["places"].items():
-            is_told = idle and code == NOT_INSTRUMENTED
+            is_told = idle and code == codes.NOT_INSTRUMENTED
             if lines:
-                places.setdefault(UNCONFIGURED_WORKER if is_told else code, Counter()).update(lines)
+                places.setdefault(codes.UNCONFIGURED_WORKER if is_told else code, Counter()).update(
+                    lines
+                )
     if status < 0 and not all(one["is_over"] for one in busy):
         by = f"The program was ended by signal {-status}."
-        findings.append(Finding(LEFT_IN_QUEUE, by, is_problem=False))
+        findings.append(Finding(codes.LEFT_IN_QUEUE, by, is_problem=False))
     findings.extend(Finding(code, listed(lines)) for code, lines in places.items())
     if status not in _ENDED and not any(one["calls"] or one["spans"] for one in processes):
-        findings.append(Finding(FAILED_EARLY, f"It ended with status {status}."))
+        findings.append(Finding(codes.FAILED_EARLY, f"It ended with status {status}."))
     groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
     facts = []
     for group, count in groups.items():

@@ -16,14 +16,8 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_plus
 
+from orq_otel.foundations import codes
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import (
-    BAD_INBOUND_ID,
-    LONG_BAGGAGE_DETAILS,
-    LONG_BAGGAGE_HEADER,
-    LONG_BAGGAGE_ID,
-    LONG_BAGGAGE_TAGS,
-)
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.labels.attributes import (
     CONVERSATION_ID,
@@ -94,7 +88,7 @@ def thread_headers(
     while details and len(BY_HAND.join((*ids, *tags, *details))) > MAX_HEADER:
         details = details[:-1]
         warn_once(
-            LONG_BAGGAGE_DETAILS,
+            codes.LONG_BAGGAGE_DETAILS,
             "The metadata of a thread does not fit into baggage. It is not sent. Logged once.",
         )
     return {NAME: BY_HAND.join((*ids, *tags, *details))}
@@ -123,7 +117,7 @@ def thread_from_headers(
     except Exception as error:  # noqa: BLE001 - they may be of any class
         if isinstance(headers, (str, *_BYTES)) or not isinstance(headers, Iterable):
             warn_once(
-                BAD_INBOUND_ID,
+                codes.BAD_INBOUND_ID,
                 f"thread_from_headers() takes a mapping or pairs, not {type(headers).__name__}. "
                 "The code runs in the surrounding thread if there is one.",
                 code_location(),
@@ -157,7 +151,8 @@ def _members(original: Thread, with_thread_id: bool) -> tuple[tuple[str, ...], t
     left = MAX_HEADER - len(BY_HAND.join(ids))
     if left < 0 or len(max(ids, key=len)) > MAX_MEMBER:
         warn_once(
-            LONG_BAGGAGE_ID, "A thread id is too long for baggage. It is not sent. Logged once."
+            codes.LONG_BAGGAGE_ID,
+            "A thread id is too long for baggage. It is not sent. Logged once.",
         )
         return keep(nothing, original.id, *original.tags)
     tags = _tags(thread.tags, min(MAX_MEMBER, left - len(BY_HAND)))
@@ -172,7 +167,7 @@ def _tags(tags: tuple[str, ...], max_length: int) -> tuple[str, ...]:
         if len(member) <= max_length:
             return (member,)
         warn_once(
-            LONG_BAGGAGE_TAGS,
+            codes.LONG_BAGGAGE_TAGS,
             "The tags of a thread are too long for baggage. Some are not sent. Logged once.",
         )
     return ()
@@ -256,7 +251,7 @@ def is_too_long(text: str) -> bool:
     if len(text) <= MAX_HEADER:
         return False
     warn_once(
-        LONG_BAGGAGE_HEADER,
+        codes.LONG_BAGGAGE_HEADER,
         f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
     )
     return True

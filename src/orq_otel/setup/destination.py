@@ -14,14 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from opentelemetry.util.re import parse_env_headers
 
-from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import (
-    BAD_ENDPOINT,
-    BAD_VARIABLE,
-    HTTP_FOR_ORQ,
-    TRACES_ONLY,
-    UNKNOWN_EXPORTER,
-)
+from orq_otel.foundations import codes, reaches
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 from orq_otel.foundations.settings import Settings
@@ -100,7 +93,7 @@ def destinations(
                 pass
             case unknown:
                 warn_once(
-                    UNKNOWN_EXPORTER,
+                    codes.UNKNOWN_EXPORTER,
                     'configure() sets up the exporters "otlp", "console" and "none", not '
                     f"{unknown!r} from {variable}. opentelemetry-instrument sets up any "
                     "that is installed.",
@@ -143,14 +136,14 @@ def _otlp(
     if url is not None and key is not None and is_orqs(url, orq):
         if signal != "traces":
             warn_once(
-                TRACES_ONLY,
+                codes.TRACES_ONLY,
                 f"configure(): Orq takes traces only, so {signal} stay here. Name a collector for "
                 f"them in OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT.",
             )
             return None
         if protocol == GRPC:
             warn_once(
-                HTTP_FOR_ORQ,
+                codes.HTTP_FOR_ORQ,
                 "configure(): Orq takes OTLP over HTTP only, so spans go over HTTP.",
             )
         return Destination(HTTP, url, _with_key(key, own_headers), url)
@@ -184,7 +177,8 @@ def _protocol(signal: Signal) -> str:
             return value
         if value:
             warn_once(
-                BAD_VARIABLE, f"{name} is {HTTP} or {GRPC}, not {value!r}. It counts as {HTTP}."
+                codes.BAD_VARIABLE,
+                f"{name} is {HTTP} or {GRPC}, not {value!r}. It counts as {HTTP}.",
             )
             return HTTP
     return HTTP
@@ -204,14 +198,14 @@ def _mended(signal: Signal, protocol: str) -> str | None:
         return None
     if value != raw:
         warn_once(
-            BAD_VARIABLE,
+            codes.BAD_VARIABLE,
             f"{name} has spaces or a line break around it, which exporters do not take: "
             "configure() leaves them out.",
         )
     if url is None:
         if protocol == HTTP:  # gRPC's own form is host:port
             warn_once(
-                BAD_ENDPOINT,
+                codes.BAD_ENDPOINT,
                 f"{name} is a URL, such as http://collector:4318, and has no scheme. Nothing "
                 "arrives there.",
             )

@@ -16,25 +16,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 from opentelemetry.propagate import get_global_textmap
 
-from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import (
-    BAD_REDACT,
-    ENTRIES,
-    FULL_QUEUE,
-    NO_CONTENT,
-    NO_EVENTS,
-    NO_EXPORTER,
-    NO_PROCESSORS,
-    NO_SETUP,
-    NOT_INSTRUMENTED,
-    NOT_TAKEN,
-    OTHER_PROVIDER,
-    OTHERS_SPANS,
-    REPLACED_PROPAGATOR,
-    REPLACED_PROVIDER,
-    SAMPLED_AWAY,
-    SENT_TWICE,
-)
+from orq_otel.foundations import codes, reaches
 from orq_otel.foundations.guard import occurrences
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.variables import wrong
@@ -151,7 +133,7 @@ def not_taken(asked: Iterable[Finding], spans: int | None = None) -> Iterator[Fi
     if not any(one.is_problem for one in asked):
         for signal, count in failed.items():
             if count:
-                yield Finding(NOT_TAKEN, f"{signal}: {count} could not be exported.")
+                yield Finding(codes.NOT_TAKEN, f"{signal}: {count} could not be exported.")
 
 
 def endpoints() -> list[Endpoint]:
@@ -170,9 +152,9 @@ def in_process() -> Iterator[Finding]:
     yield from logged()
     yield from _providers()
     if counts.dropped:
-        yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
+        yield Finding(codes.FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
     if propagator.is_replaced():
-        yield Finding(REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
+        yield Finding(codes.REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
     yield from _instrumentations()
     yield from _content()
 
@@ -182,7 +164,7 @@ def logged() -> Iterator[Finding]:
     # `environment` finds these.
     found = *(one.sentence for one in wrong()), *(one.details for one in environment.clients())
     for one in occurrences():
-        if one.code in ENTRIES and not one.message.startswith(found):
+        if one.code in codes.ENTRIES and not one.message.startswith(found):
             place = f" ({one.place})" if one.place else ""
             times = f" {one.count} times, the last at {one.last_at}." if one.count > 1 else ""
             yield Finding(one.code, f"{one.message}{place}{times}")
@@ -214,18 +196,20 @@ def _providers() -> Iterator[Finding]:
     elsewhere = [one for one in others if exports(one)]
     if not any(exports(one) for one in used):
         if elsewhere:
-            yield Finding(OTHER_PROVIDER, _services(elsewhere))
+            yield Finding(codes.OTHER_PROVIDER, _services(elsewhere))
         elif _is_silent():
             return
         elif not used:
-            yield Finding(NO_SETUP)
+            yield Finding(codes.NO_SETUP)
         else:
-            yield Finding(NO_EXPORTER, f"The provider is {type(used[0]).__name__}.")
+            yield Finding(codes.NO_EXPORTER, f"The provider is {type(used[0]).__name__}.")
     elif elsewhere:
-        yield Finding(REPLACED_PROVIDER, _services(elsewhere), is_problem=False)
+        yield Finding(codes.REPLACED_PROVIDER, _services(elsewhere), is_problem=False)
     handle = state.handle
     if handle is not None and handle.provider is not trace.get_tracer_provider():
-        yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
+        yield Finding(
+            codes.REPLACED_PROVIDER, "configure() was called when another one was global."
+        )
     for provider in used:
         yield from _unlabelled(provider)
         yield from _sampler(provider)
@@ -236,14 +220,16 @@ def _unlabelled(provider: Any) -> Iterator[Finding]:
     """Find a provider whose spans have no thread, but for those of model calls, if it has them."""
     if not hasattr(provider, "add_span_processor"):
         name = type(provider).__name__
-        yield Finding(NO_PROCESSORS, f"{name}: only model calls are labelled.", is_problem=False)
+        yield Finding(
+            codes.NO_PROCESSORS, f"{name}: only model calls are labelled.", is_problem=False
+        )
         return
     is_left = provider is trace.get_tracer_provider() and not (
         _is_labelled(provider) or unset.spans  # the next scope labels it
     )
     if is_left and telemetries():
         details = "The global provider is another one: its spans have no thread."
-        yield Finding(OTHER_PROVIDER, details, is_problem=False)
+        yield Finding(codes.OTHER_PROVIDER, details, is_problem=False)
 
 
 def _twice(provider: Any) -> Iterator[Finding]:
@@ -259,7 +245,7 @@ def _twice(provider: Any) -> Iterator[Finding]:
         sent = {name: of for name, of in {**of_all, **own}.items() if name not in _OF_HTTP}
         where = one.protocol, one.url, sent
         if where in seen:
-            yield Finding(SENT_TWICE, f"{one.shown} ({one.protocol})")
+            yield Finding(codes.SENT_TWICE, f"{one.shown} ({one.protocol})")
         seen.append(where)
 
 
@@ -304,11 +290,13 @@ def _sampler(provider: Any) -> Iterator[Finding]:
         return
     description = str(sampler.get_description())
     if description == "AlwaysOffSampler" or "root:AlwaysOffSampler" in description:
-        yield Finding(SAMPLED_AWAY, description)
+        yield Finding(codes.SAMPLED_AWAY, description)
     elif ratio := _RATIO.search(description):
         yield from environment.low_ratio(ratio[1], description)
     elif counts.unsampled and not counts.spans and not _is_silent():
-        yield Finding(SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}")
+        yield Finding(
+            codes.SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}"
+        )
 
 
 # ---- Instrumentations -------------------------------------------------------------------------
@@ -321,17 +309,19 @@ def _instrumentations() -> Iterator[Finding]:
         foreign = sorted(set(others_of(name)))
         if kind().telemetry is None and not foreign and name.replace("-", "_") in sys.modules:
             version = installed(name)
-            yield Finding(NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
+            yield Finding(codes.NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
         elif foreign:
             ours = "and not ours" if kind().telemetry is None else "besides ours"
-            yield Finding(OTHERS_SPANS, f"{name}: {', '.join(foreign)}, {ours}.", is_problem=False)
+            yield Finding(
+                codes.OTHERS_SPANS, f"{name}: {', '.join(foreign)}, {ours}.", is_problem=False
+            )
 
 
 def outdated() -> Iterator[Finding]:
     """Find clients that were imported anew since they were instrumented."""
     for kind in INSTRUMENTORS:
         if modules := kind().outdated:
-            yield Finding(NOT_INSTRUMENTED, f"{', '.join(modules)}: imported anew.")
+            yield Finding(codes.NOT_INSTRUMENTED, f"{', '.join(modules)}: imported anew.")
 
 
 def others_of(client: str) -> Iterator[str]:
@@ -362,9 +352,11 @@ def _clients_of(instrumentor: Any) -> set[str]:
 
 def _content() -> Iterator[Finding]:
     set_up = telemetries()
-    is_lost = any(one.code == BAD_REDACT for one in occurrences())  # which is found for itself
+    is_lost = any(
+        one.code == codes.BAD_REDACT for one in occurrences()
+    )  # which is found for itself
     if set_up and not is_lost and not any(one.capture for one in set_up):
-        yield Finding(NO_CONTENT, is_problem=False)
+        yield Finding(codes.NO_CONTENT, is_problem=False)
     wanted = [one.events for one in set_up if one.events is not None and one.events.details_wanted]
     if wanted and all(one.find_logger() is None for one in wanted):
-        yield Finding(NO_EVENTS)
+        yield Finding(codes.NO_EVENTS)

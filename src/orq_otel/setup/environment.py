@@ -12,20 +12,7 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-from orq_otel.foundations.codes import (
-    BAD_REDACT,
-    BAD_VARIABLE,
-    CUT_CONTENT,
-    NO_CONTENT,
-    NO_EVENTS,
-    NO_EXPORTER,
-    NOT_INSTALLED,
-    SAMPLED_AWAY,
-    SDK_DISABLED,
-    SWITCHED_OFF,
-    UNKNOWN_VARIABLE,
-    UNSUPPORTED_CLIENT,
-)
+from orq_otel.foundations import codes
 from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings, names, similar
 from orq_otel.foundations.variables import wrong
 from orq_otel.foundations.version import __version__
@@ -109,13 +96,13 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     yield from _missing_packages(needs_distro=needs_distro)
     yield from clients()
     if is_sdk_disabled():
-        yield Finding(SDK_DISABLED)
+        yield Finding(codes.SDK_DISABLED)
     if is_off("traces"):
-        yield Finding(NO_EXPORTER, "OTEL_TRACES_EXPORTER=none")
+        yield Finding(codes.NO_EXPORTER, "OTEL_TRACES_EXPORTER=none")
     yield from _switched_off()
     yield from _sampling()
     yield from _limits()
-    yield from (Finding(BAD_VARIABLE, one.sentence) for one in wrong())
+    yield from (Finding(codes.BAD_VARIABLE, one.sentence) for one in wrong())
     yield from _slips()
 
 
@@ -136,7 +123,7 @@ def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
         needed.append(_FOR_GRPC)
     for module, distribution, consequence in needed:
         if not _is_there(module):
-            yield Finding(NOT_INSTALLED, f"{distribution} is missing: {consequence}.")
+            yield Finding(codes.NOT_INSTALLED, f"{distribution} is missing: {consequence}.")
 
 
 def _is_there(module: str) -> bool:
@@ -152,21 +139,23 @@ def clients() -> Iterator[Finding]:
         requirement = Requirement(kind.requirement)
         version = installed(requirement.name)
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
-            yield Finding(UNSUPPORTED_CLIENT, unsupported(f"{requirement.name} {version}", kind))
+            yield Finding(
+                codes.UNSUPPORTED_CLIENT, unsupported(f"{requirement.name} {version}", kind)
+            )
 
 
 def _switched_off() -> Iterator[Finding]:
     names = [name.strip() for name in os.environ.get(_DISABLED, "").split(",")]
     for name, client in _ENTRY_POINTS.items():
         if (name in names or "*" in names) and installed(client) is not None:
-            yield Finding(SWITCHED_OFF, f"{_DISABLED} has {'*' if '*' in names else name}.")
+            yield Finding(codes.SWITCHED_OFF, f"{_DISABLED} has {'*' if '*' in names else name}.")
 
 
 def _sampling() -> Iterator[Finding]:
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     if name.endswith("always_off"):
-        yield Finding(SAMPLED_AWAY, f"OTEL_TRACES_SAMPLER={name}")
+        yield Finding(codes.SAMPLED_AWAY, f"OTEL_TRACES_SAMPLER={name}")
     elif name.endswith("ratio") and argument:
         yield from low_ratio(argument, f"OTEL_TRACES_SAMPLER_ARG={argument}")
 
@@ -178,7 +167,7 @@ def low_ratio(ratio: str, details: str) -> Iterator[Finding]:
     except ValueError:
         return
     if share < 1:
-        yield Finding(SAMPLED_AWAY, details, is_problem=share < LOW_RATIO)
+        yield Finding(codes.SAMPLED_AWAY, details, is_problem=share < LOW_RATIO)
 
 
 def content() -> Iterator[Finding]:
@@ -186,12 +175,12 @@ def content() -> Iterator[Finding]:
     settings = Settings.read()
     on_span, on_event = CAPTURE_MODES[settings.capture_content]
     if not (on_span or on_event or settings.completion_hook):
-        yield Finding(NO_CONTENT, is_problem=False)
+        yield Finding(codes.NO_CONTENT, is_problem=False)
     elif settings.redact:
         yield from _redaction(settings.redact)
     if (on_event or settings.emit_event) and not is_asked_for("logs"):
         yield Finding(
-            NO_EVENTS,
+            codes.NO_EVENTS,
             "Nothing in the environment sets up logs. The program may.",
             is_problem=False,
         )
@@ -201,7 +190,7 @@ def _limits() -> Iterator[Finding]:
     for name, least in _LIMITS.items():
         limit = os.environ.get(name, "").strip()
         if limit.isdigit() and int(limit) < least:
-            yield Finding(CUT_CONTENT, f"{name}={limit}")
+            yield Finding(codes.CUT_CONTENT, f"{name}={limit}")
 
 
 def _redaction(name: str) -> Iterator[Finding]:
@@ -209,9 +198,9 @@ def _redaction(name: str) -> Iterator[Finding]:
     module, _, function = name.partition(":")
     package = module.partition(".")[0]
     if not (package and function):
-        yield Finding(BAD_REDACT, f"{REDACT}={name}")
+        yield Finding(codes.BAD_REDACT, f"{REDACT}={name}")
     elif not (_is_there(package) or PathFinder.find_spec(package, [os.getcwd()])):  # noqa: PTH109
-        yield Finding(BAD_REDACT, f"{REDACT}={name}: there is no module {package!r} here.")
+        yield Finding(codes.BAD_REDACT, f"{REDACT}={name}: there is no module {package!r} here.")
 
 
 def _slips() -> Iterator[Finding]:
@@ -226,7 +215,7 @@ def _slips() -> Iterator[Finding]:
         if close is not None:
             # Where another variable of the right name decides, the program works all the same.
             is_problem = bool(_FOR_SPANS.fullmatch(close)) and not os.environ.get(close, "").strip()
-            yield Finding(UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem)
+            yield Finding(codes.UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem)
 
 
 def names_protocol() -> bool:

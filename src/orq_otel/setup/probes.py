@@ -23,22 +23,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import (
-    CUT_CONTENT,
-    EARLY_ROOT,
-    LEFT_IN_QUEUE,
-    NO_EXPORTER,
-    NO_SETUP,
-    NO_THREAD,
-    NO_USAGE,
-    NOT_INSTRUMENTED,
-    OTHERS_SPANS,
-    REPLACED_PROVIDER,
-    TWO_IDS,
-    TWO_SPANS,
-    UNBOUND_WORKER,
-)
+from orq_otel.foundations import codes, reaches
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam
 from orq_otel.foundations.process import process
@@ -203,7 +188,7 @@ class Probe:
         for provider in self._providers:
             processors += reaches.processors_in(provider) or ()
         if any(map(reaches.waiting_in, processors)):
-            self.seen[Finding(LEFT_IN_QUEUE)] = None
+            self.seen[Finding(codes.LEFT_IN_QUEUE)] = None
 
     # ---- Calls --------------------------------------------------------------------------------
 
@@ -363,7 +348,10 @@ class Probe:
                 self.spans += 1
                 self._changed()
                 lost = "Spans ended after their provider was shut down."
-                for finding in (*self._about(span), *([Finding(NO_EXPORTER, lost)] * is_lost)):
+                for finding in (
+                    *self._about(span),
+                    *([Finding(codes.NO_EXPORTER, lost)] * is_lost),
+                ):
                     self.seen[finding] = None
             self.note_facts()
         except Exception as error:  # noqa: BLE001 - never into the program's span.end()
@@ -387,23 +375,25 @@ class Probe:
             its_trace.ids.setdefault(str(thread_id))
             if len(its_trace.ids) > 1:
                 ids = " and ".join(repr(one[:40]) for one in [*its_trace.ids][:2])
-                yield Finding(TWO_IDS, f"{ids} are in one trace.")
+                yield Finding(codes.TWO_IDS, f"{ids} are in one trace.")
         is_root = span.parent is None or span.parent.is_remote
         if is_root and thread_id is None and len(its_trace.ids) == 1:
             yield Finding(
-                EARLY_ROOT, f"The span {span.name!r} has no thread, and those in it have."
+                codes.EARLY_ROOT, f"The span {span.name!r} has no thread, and those in it have."
             )
         if any(name.startswith("gen_ai.") for name in attributes):
             yield from _cuts(span, attributes, scope)
         if not _is_model_call(attributes):
             return
         if not scope.startswith(_OURS):
-            yield Finding(OTHERS_SPANS, f"{scope} makes spans of model calls.", is_problem=False)
+            yield Finding(
+                codes.OTHERS_SPANS, f"{scope} makes spans of model calls.", is_problem=False
+            )
         elif USAGE_INPUT_TOKENS not in attributes and ERROR_TYPE not in attributes:
             self.without_usage += 1
         for other in its_trace.calls:
             if other[0] != scope and _is_same_call(span, other):
-                yield Finding(TWO_SPANS, " and ".join(sorted((other[0], scope))))
+                yield Finding(codes.TWO_SPANS, " and ".join(sorted((other[0], scope))))
         identity = span.context.span_id, span.parent.span_id if span.parent else 0
         its_trace.calls.append((scope, *identity, span.start_time or 0, span.end_time or 0))
 
@@ -427,20 +417,20 @@ class Probe:
         with self._lock:
             if self.refused_providers:
                 yield Finding(
-                    REPLACED_PROVIDER,
+                    codes.REPLACED_PROVIDER,
                     f"A second provider was refused:\n{listed(self.refused_providers)}",
                 )
             if self.without_usage:
-                yield Finding(NO_USAGE, f"{self.without_usage} calls.", is_problem=False)
+                yield Finding(codes.NO_USAGE, f"{self.without_usage} calls.", is_problem=False)
             yield from list(self.seen)
 
     def places(self) -> dict[str, dict[str, int]]:
         """The lines where something happened, and how often, by the code of what it was."""
         with self._lock:
             return {
-                NO_THREAD: dict(self.outside),
-                UNBOUND_WORKER: dict(self.unbound),
-                NOT_INSTRUMENTED: dict(self.uninstrumented),
+                codes.NO_THREAD: dict(self.outside),
+                codes.UNBOUND_WORKER: dict(self.unbound),
+                codes.NOT_INSTRUMENTED: dict(self.uninstrumented),
             }
 
     def write(self, *, asks: bool = True, is_last: bool = False) -> None:
@@ -459,7 +449,7 @@ class Probe:
         try:
             is_set_up = any(exports(one) for one in used_providers())
             # At its end a process has its instrumentors off. `_note_call` looks during calls.
-            found = [one for one in in_process() if one.code != NOT_INSTRUMENTED]
+            found = [one for one in in_process() if one.code != codes.NOT_INSTRUMENTED]
             if asks:
                 for one in endpoints():
                     if (one[0], one[1]) not in self.reached:
@@ -475,7 +465,7 @@ class Probe:
                 "spans": self.spans,
                 "is_over": self._is_over,
                 "places": self.places(),
-                "is_set_up": is_set_up and not any(one.code == NO_SETUP for one in found),
+                "is_set_up": is_set_up and not any(one.code == codes.NO_SETUP for one in found),
                 "findings": [(one.code, one.details, one.is_problem) for one in found],
                 "facts": self._facts,
             }
@@ -527,14 +517,14 @@ def _is_same_call(span: Any, other: tuple[str, int, int, int, int]) -> bool:
 def _cuts(span: Any, attributes: Any, scope: str) -> Iterator[Finding]:
     dropped = getattr(span, "dropped_attributes", 0)
     if dropped:
-        yield Finding(CUT_CONTENT, f"Spans of {scope} lost attributes.")
+        yield Finding(codes.CUT_CONTENT, f"Spans of {scope} lost attributes.")
     limit = reaches.value_limit(span)
     if limit is not None and any(
         isinstance(value, str) and (len(value) == limit or " cut]" in value)
         for name, value in attributes.items()
         if name.startswith("gen_ai.")
     ):
-        yield Finding(CUT_CONTENT, f"Spans of {scope} have texts cut to {limit} characters.")
+        yield Finding(codes.CUT_CONTENT, f"Spans of {scope} have texts cut to {limit} characters.")
 
 
 def caller() -> str:

@@ -24,20 +24,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from orq_otel.foundations.codes import (
-    BAD_ENDPOINT,
-    BAD_TLS,
-    CLOCKS_APART,
-    NO_ANSWER,
-    NO_OTLP,
-    NOT_FOUND,
-    NOT_INSTALLED,
-    NOTHING_LISTENS,
-    PROXY,
-    REFUSED,
-    VIEWERS_PAGE,
-    WRONG_PROTOCOL,
-)
+from orq_otel.foundations import codes
 from orq_otel.foundations.version import __version__
 from orq_otel.setup.destination import (
     GRPC,
@@ -75,11 +62,11 @@ _NOT_HERE: Final = (
     HTTPStatus.NOT_IMPLEMENTED,
 )
 _OF_GRPC: Final = {
-    "UNAUTHENTICATED": REFUSED,
-    "PERMISSION_DENIED": REFUSED,
-    "UNIMPLEMENTED": NOT_FOUND,
-    "NOT_FOUND": NOT_FOUND,
-    "DEADLINE_EXCEEDED": NO_ANSWER,
+    "UNAUTHENTICATED": codes.REFUSED,
+    "PERMISSION_DENIED": codes.REFUSED,
+    "UNIMPLEMENTED": codes.NOT_FOUND,
+    "NOT_FOUND": codes.NOT_FOUND,
+    "DEADLINE_EXCEEDED": codes.NO_ANSWER,
 }
 
 
@@ -110,23 +97,25 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
     """
     shown = without_secrets(url)
     if protocol == GRPC and _OF_GRPC_ALONE.match(url):
-        findings = _of_export(url, headers, is_tls=not _is_insecure(), unavailable=NOTHING_LISTENS)
+        findings = _of_export(
+            url, headers, is_tls=not _is_insecure(), unavailable=codes.NOTHING_LISTENS
+        )
         return [Finding(one.code, f"{shown} ({protocol}): {one.details}") for one in findings]
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")
         host, port = parts.hostname, parts.port
     except ValueError:  # the port is no number, say
-        return [Finding(BAD_ENDPOINT, shown)]
+        return [Finding(codes.BAD_ENDPOINT, shown)]
     if host is None or (protocol == HTTP and parts.scheme not in ("http", "https")):
-        return [Finding(BAD_ENDPOINT, shown)]
+        return [Finding(codes.BAD_ENDPOINT, shown)]
     is_tls = parts.scheme == "https" or (not parts.scheme and not _is_insecure())
     unreadable = [name for name in _FILES if not _is_readable(os.environ.get(name))]
     if is_tls and unreadable:
-        return [Finding(BAD_TLS, f"The file of {unreadable[0]} cannot be read.")]
+        return [Finding(codes.BAD_TLS, f"The file of {unreadable[0]} cannot be read.")]
     try:
         proxy = _proxy_for(url, host) if protocol == HTTP else None
     except ValueError:
-        return [Finding(PROXY, f"{shown} ({protocol}): the proxy's own URL cannot be used.")]
+        return [Finding(codes.PROXY, f"{shown} ({protocol}): the proxy's own URL cannot be used.")]
     try:
         if protocol == HTTP:
             address = Address(host, port or (443 if is_tls else 80), is_tls, proxy)
@@ -134,7 +123,7 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
         else:
             findings = _over_grpc(Address(host, port or (443 if is_tls else 4317), is_tls), headers)
     except (ValueError, http.client.InvalidURL):  # its words may hold a header
-        findings = [Finding(BAD_ENDPOINT, "the URL or a header has what cannot be sent.")]
+        findings = [Finding(codes.BAD_ENDPOINT, "the URL or a header has what cannot be sent.")]
     return [
         Finding(one.code, f"{shown} ({protocol}): {one.details}", one.is_problem)
         for one in findings
@@ -167,12 +156,12 @@ def _over_http(address: Address, url: str, headers: Mapping[str, str]) -> list[F
     try:
         status, answer, about = _send(address, url, headers)
     except ssl.SSLError as error:
-        return [Finding(BAD_TLS, f"{error.reason or type(error).__name__}.")]
+        return [Finding(codes.BAD_TLS, f"{error.reason or type(error).__name__}.")]
     except TimeoutError:
-        return [Finding(NO_ANSWER, f"no answer within {_TIMEOUT:.0f} seconds.")]
+        return [Finding(codes.NO_ANSWER, f"no answer within {_TIMEOUT:.0f} seconds.")]
     except OSError as error:
         if address.proxy is not None:
-            return [Finding(PROXY, f"{_reason(error)}, by way of a proxy.")]
+            return [Finding(codes.PROXY, f"{_reason(error)}, by way of a proxy.")]
         return _not_reached(error, address)
     except http.client.InvalidURL:
         raise
@@ -276,17 +265,17 @@ def _reason(error: OSError) -> str:
 def _not_reached(error: OSError, address: Address) -> list[Finding]:
     unknown = isinstance(error, (socket.gaierror, ConnectionRefusedError))
     if unknown or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL):
-        return [Finding(NOTHING_LISTENS, f"{_reason(error)}.")]
+        return [Finding(codes.NOTHING_LISTENS, f"{_reason(error)}.")]
     return _no_http(address)
 
 
 def _no_http(address: Address) -> list[Finding]:
     """What a server is that does not answer as HTTP/1 does."""
     if not address.is_tls and speaks_http2(address.host, address.port):
-        return [Finding(WRONG_PROTOCOL, "this is a port for gRPC.")]
+        return [Finding(codes.WRONG_PROTOCOL, "this is a port for gRPC.")]
     if not address.is_tls and _speaks_tls(address):
-        return [Finding(BAD_TLS, _USE_HTTPS)]
-    return [Finding(NO_OTLP, "what listens there does not speak HTTP.")]
+        return [Finding(codes.BAD_TLS, _USE_HTTPS)]
+    return [Finding(codes.NO_OTLP, "what listens there does not speak HTTP.")]
 
 
 def _speaks_tls(address: Address) -> bool:
@@ -313,7 +302,7 @@ def _clock(about: Mapping[str, str], asked_at: float) -> Iterator[Finding]:
         return
     word = "ahead of" if there > asked_at else "behind"
     seconds = abs(there - asked_at)
-    yield Finding(CLOCKS_APART, f"its clock is {seconds:.0f} seconds {word} this machine's.")
+    yield Finding(codes.CLOCKS_APART, f"its clock is {seconds:.0f} seconds {word} this machine's.")
 
 
 def _judge(
@@ -321,25 +310,27 @@ def _judge(
 ) -> Iterator[Finding]:
     named = f"it answers with HTTP {status}."
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        yield Finding(PROXY, "the proxy wants credentials.")
+        yield Finding(codes.PROXY, "the proxy wants credentials.")
     elif status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         # A session of the user's may know credentials that are not among the headers.
-        yield Finding(REFUSED, named, is_problem=not has_credential_provider())
+        yield Finding(codes.REFUSED, named, is_problem=not has_credential_provider())
     elif address.proxy is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        yield Finding(PROXY, named)
+        yield Finding(codes.PROXY, named)
     elif status == HTTPStatus.BAD_REQUEST and not address.is_tls and _speaks_tls(address):
-        yield Finding(BAD_TLS, _USE_HTTPS)
+        yield Finding(codes.BAD_TLS, _USE_HTTPS)
     elif status in _NOT_HERE:
-        yield Finding(VIEWERS_PAGE if _is_viewers_page(address) else NOT_FOUND, named)
+        yield Finding(codes.VIEWERS_PAGE if _is_viewers_page(address) else codes.NOT_FOUND, named)
     elif HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        yield Finding(NOT_FOUND, f"it redirects to somewhere else, with HTTP {status}.")
+        yield Finding(codes.NOT_FOUND, f"it redirects to somewhere else, with HTTP {status}.")
     elif status >= HTTPStatus.BAD_REQUEST:
-        yield Finding(NO_OTLP, named)
+        yield Finding(codes.NO_OTLP, named)
     elif "html" in about.get("content-type", ""):
         is_viewers = b"orq-otel</title>" in answer
-        yield Finding(VIEWERS_PAGE if is_viewers else NO_OTLP, "it answers with a web page.")
+        yield Finding(
+            codes.VIEWERS_PAGE if is_viewers else codes.NO_OTLP, "it answers with a web page."
+        )
     elif "via" in about or address.proxy is not None:
-        yield Finding(PROXY, "the answer came by way of a proxy.", is_problem=False)
+        yield Finding(codes.PROXY, "the answer came by way of a proxy.", is_problem=False)
 
 
 def _is_viewers_page(address: Address) -> bool:
@@ -359,7 +350,7 @@ def _over_grpc(address: Address, headers: Mapping[str, str]) -> list[Finding]:
 
 
 def _of_export(
-    target: str, headers: Mapping[str, str], *, is_tls: bool, unavailable: str = NO_OTLP
+    target: str, headers: Mapping[str, str], *, is_tls: bool, unavailable: str = codes.NO_OTLP
 ) -> list[Finding]:
     """What is wrong with a target of gRPC, by sending an export without spans.
 
@@ -368,12 +359,14 @@ def _of_export(
     try:
         code = _export_over_grpc(target, headers, is_tls=is_tls)
     except ImportError:
-        return [Finding(NOT_INSTALLED, "grpcio is missing.")]
+        return [Finding(codes.NOT_INSTALLED, "grpcio is missing.")]
     if code is None:
         return []
     if is_tls and code == "UNAVAILABLE":
-        return [Finding(BAD_TLS, f"it answers with {code} to TLS, which it gets without http://.")]
-    kind = unavailable if code == "UNAVAILABLE" else _OF_GRPC.get(code, NO_OTLP)
+        return [
+            Finding(codes.BAD_TLS, f"it answers with {code} to TLS, which it gets without http://.")
+        ]
+    kind = unavailable if code == "UNAVAILABLE" else _OF_GRPC.get(code, codes.NO_OTLP)
     return [Finding(kind, f"it answers with {code}.")]
 
 
@@ -383,16 +376,16 @@ def _is_for_grpc(address: Address) -> list[Finding]:
         with socket.create_connection((address.host, address.port), _TIMEOUT):
             pass
     except TimeoutError:
-        return [Finding(NO_ANSWER, f"no answer within {_TIMEOUT:.0f} seconds.")]
+        return [Finding(codes.NO_ANSWER, f"no answer within {_TIMEOUT:.0f} seconds.")]
     except OSError as error:
-        return [Finding(NOTHING_LISTENS, f"{_reason(error)}.")]
+        return [Finding(codes.NOTHING_LISTENS, f"{_reason(error)}.")]
     if address.is_tls or speaks_http2(address.host, address.port):
         return []
     if _speaks_tls(address):
-        return [Finding(BAD_TLS, _USE_HTTPS)]
+        return [Finding(codes.BAD_TLS, _USE_HTTPS)]
     if _is_viewers_page(address):
-        return [Finding(VIEWERS_PAGE, "it is a web page.")]
-    return [Finding(WRONG_PROTOCOL, "this is no port for gRPC.")]
+        return [Finding(codes.VIEWERS_PAGE, "it is a web page.")]
+    return [Finding(codes.WRONG_PROTOCOL, "this is no port for gRPC.")]
 
 
 def _export_over_grpc(target: str, headers: Mapping[str, str], *, is_tls: bool) -> str | None:
