@@ -29,99 +29,45 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_conte
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import measure
 from orq_otel.foundations.unfinished import take_notes
-from orq_otel.genai.semconv import (
-    CHAT,
-    EMBEDDINGS,
-    ERROR_TYPE,
-    FETCH_RESPONSE,
-    GENERATE_CONTENT,
-    INVOKE_AGENT,
-    OPENAI_RESPONSE_SERVICE_TIER,
-    OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
-    OPERATION_NAME,
-    PROVIDER_NAME,
-    REQUEST_MODEL,
-    RESPONSE_MODEL,
-    RESPONSE_TIME_TO_FIRST_CHUNK,
-    SERVER_ADDRESS,
-    SERVER_PORT,
-    TEXT_COMPLETION,
-    TOKEN_MODALITY,
-    TOKEN_TYPE,
-    USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
-    USAGE_AUDIO_INPUT_TOKENS,
-    USAGE_AUDIO_OUTPUT_TOKENS,
-    USAGE_CACHE_READ_INPUT_TOKENS,
-    USAGE_CACHE_WRITE_INPUT_TOKENS,
-    USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
-    USAGE_IMAGE_INPUT_TOKENS,
-    USAGE_IMAGE_OUTPUT_TOKENS,
-    USAGE_INPUT_TOKENS,
-    USAGE_OUTPUT_TOKENS,
-    USAGE_REASONING_OUTPUT_TOKENS,
-    USAGE_TEXT_CACHE_READ_INPUT_TOKENS,
-    USAGE_TEXT_INPUT_TOKENS,
-    USAGE_TEXT_OUTPUT_TOKENS,
-)
+from orq_otel.genai import semconv
 
 #: Takes an instrument, a value and attributes, and records them.
 _Put: TypeAlias = Callable[[Any, float, Mapping[str, Any]], None]
 
 #: Operations that ask a model for content.
-INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
+INFERENCE: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT})
 
 #: Operations of the conventions that have token counts, and no metrics of them.
-_UNCOUNTED: Final = frozenset({EMBEDDINGS, FETCH_RESPONSE, INVOKE_AGENT})
+_UNCOUNTED: Final = frozenset({semconv.EMBEDDINGS, semconv.FETCH_RESPONSE, semconv.INVOKE_AGENT})
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
 
-_START: Final = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT)
-_END: Final = (RESPONSE_MODEL, OPENAI_RESPONSE_SERVICE_TIER, OPENAI_RESPONSE_SYSTEM_FINGERPRINT)
+_START: Final = (
+    semconv.OPERATION_NAME,
+    semconv.PROVIDER_NAME,
+    semconv.REQUEST_MODEL,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+)
+_END: Final = (
+    semconv.RESPONSE_MODEL,
+    semconv.OPENAI_RESPONSE_SERVICE_TIER,
+    semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+)
 
 #: Counters: name, attribute with the total, and pairs of modality and attribute with its part.
-_COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
+_COUNTED: Final = tuple(
     (
-        "gen_ai.client.inference.usage.input_tokens",
-        USAGE_INPUT_TOKENS,
-        (
-            ("text", USAGE_TEXT_INPUT_TOKENS),
-            ("image", USAGE_IMAGE_INPUT_TOKENS),
-            ("audio", USAGE_AUDIO_INPUT_TOKENS),
-        ),
-    ),
-    (
-        "gen_ai.client.inference.usage.output_tokens",
-        USAGE_OUTPUT_TOKENS,
-        (
-            ("text", USAGE_TEXT_OUTPUT_TOKENS),
-            ("image", USAGE_IMAGE_OUTPUT_TOKENS),
-            ("audio", USAGE_AUDIO_OUTPUT_TOKENS),
-        ),
-    ),
-    (
-        "gen_ai.client.inference.usage.cache_read.input_tokens",
-        USAGE_CACHE_READ_INPUT_TOKENS,
-        (
-            ("text", USAGE_TEXT_CACHE_READ_INPUT_TOKENS),
-            ("image", USAGE_IMAGE_CACHE_READ_INPUT_TOKENS),
-            ("audio", USAGE_AUDIO_CACHE_READ_INPUT_TOKENS),
-        ),
-    ),
-    (
-        "gen_ai.client.inference.usage.cache_write.input_tokens",
-        USAGE_CACHE_WRITE_INPUT_TOKENS,
-        (),
-    ),
-    (
-        "gen_ai.client.inference.usage.reasoning.output_tokens",
-        USAGE_REASONING_OUTPUT_TOKENS,
-        (),
-    ),
+        f"gen_ai.client.inference.usage.{what}_tokens",
+        f"gen_ai.usage.{what}_tokens",
+        tuple((of, f"gen_ai.usage.{of}.{what}_tokens") for of in ("text", "image", "audio")),
+    )
+    for what in ("input", "output", "cache_read.input", "cache_write.input", "reasoning.output")
 )
 
 #: The kinds of tokens that a call has, and the attributes with their numbers.
-_KINDS: Final = (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS))
+_KINDS: Final = (("input", semconv.USAGE_INPUT_TOKENS), ("output", semconv.USAGE_OUTPUT_TOKENS))
 
 #: Of the two metrics for responses that ran in the background: what is counted, the attribute with
 #: the count, and the description. The conventions have no metric for them.
@@ -291,15 +237,19 @@ class Metrics:
         if seconds is None:
             self._record_gaps(gaps, common, put)
             return
-        failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
-        operation = started[OPERATION_NAME]
+        failed = (
+            {**common, semconv.ERROR_TYPE: ended[semconv.ERROR_TYPE]}
+            if semconv.ERROR_TYPE in ended
+            else common
+        )
+        operation = started[semconv.OPERATION_NAME]
         is_inference = operation in INFERENCE and not self.older
         put(self._inference_duration if is_inference else self.duration, seconds, failed)
         for histogram, name in self._background:
             if name in ended:
                 put(histogram, ended[name], common)
-        if is_inference and RESPONSE_TIME_TO_FIRST_CHUNK in ended:
-            put(self._first_chunk, ended[RESPONSE_TIME_TO_FIRST_CHUNK], common)
+        if is_inference and semconv.RESPONSE_TIME_TO_FIRST_CHUNK in ended:
+            put(self._first_chunk, ended[semconv.RESPONSE_TIME_TO_FIRST_CHUNK], common)
             self._record_gaps(gaps, common, put)
         if self.older or operation not in _UNCOUNTED:
             self._record_tokens(ended, common, failed, put)
@@ -313,7 +263,7 @@ class Metrics:
     ) -> None:
         for histogram, kind, name in self._tokens:
             if name in ended:
-                more = {**common, TOKEN_TYPE: kind} if self.older else failed
+                more = {**common, semconv.TOKEN_TYPE: kind} if self.older else failed
                 put(histogram, ended[name], more)
         for counter, total, parts in self._counted:
             if ended.get(total):
@@ -381,9 +331,9 @@ def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         count = ended.get(name)
         if count:
             rest -= count
-            put(counter, count, {**common, TOKEN_MODALITY: modality})
+            put(counter, count, {**common, semconv.TOKEN_MODALITY: modality})
     if rest > 0:
-        put(counter, rest, {**common, TOKEN_MODALITY: "unknown"})
+        put(counter, rest, {**common, semconv.TOKEN_MODALITY: "unknown"})
 
 
 def _seconds(meter: Meter, name: str, description: str) -> Histogram:
