@@ -788,7 +788,11 @@ def test_an_answer_that_langchain_prints() -> None:
 
 @pytest.mark.parametrize(
     ("name", "operation"),
-    [("chat gpt-4o", "chat"), ("tool track", "execute_tool"), ("workflow Graph", "invoke_workflow")],
+    [
+        ("chat gpt-4o", "chat"),
+        ("tool track", "execute_tool"),
+        ("workflow Graph", "invoke_workflow"),
+    ],
 )
 def test_an_operation_that_is_the_name_of_the_span(name: str, operation: str) -> None:
     """As OpenLIT 1.34 has it of LangChain, with the text of an error in an attribute."""

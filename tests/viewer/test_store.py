@@ -240,7 +240,6 @@ def test_labels_are_found_in_any_case(place: Place) -> None:
     assert ids(place, text="ÉMILE") == ["a"]
 
 
-
 def test_sorts(place: Place) -> None:
     place.add(
         call("cheap", start=NOON, cost=0.1, tokens=(10, 1), seconds=60),

@@ -215,7 +215,9 @@ def _slips() -> Iterator[Finding]:
         if close is not None:
             # Where another variable of the right name decides, the program works all the same.
             is_problem = bool(_FOR_SPANS.fullmatch(close)) and not os.environ.get(close, "").strip()
-            yield Finding(codes.UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem)
+            yield Finding(
+                codes.UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem
+            )
 
 
 def names_protocol() -> bool:

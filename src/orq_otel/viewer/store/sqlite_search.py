@@ -19,9 +19,9 @@ from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
 from orq_otel.viewer.store.sqlite_rows import (
-    has_text,
     SPAN_COLUMNS,
     body_of,
+    has_text,
     insert_many,
     some_keys,
     span_of,
