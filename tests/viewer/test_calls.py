@@ -251,22 +251,91 @@ def test_what_is_not_read_again_would_change_nothing(made: list[tuple[Any, ...]]
         spans.append(span(number, times, told, trace=number, scope=scope, status=status))
     counts = []
     for reads_all in (False, True):
-        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             if reads_all:
                 patch.setattr(calls, "may_be_told_by", lambda *_: True)
-            store = SQLiteStore(Path(folder) / "threads.db")
-            for one in spans:
-                store.write([one])
-            counts.append(
-                store._file.read(
-                    lambda connection: connection.execute(
-                        "SELECT seq, is_error, is_model_call, input_tokens, output_tokens, cost"
-                        " FROM spans"
-                    ).fetchall()
+                patch.setattr(calls, "is_as_told", lambda _: False)
+            counts.append(what_counts([[one] for one in spans]))
+    assert counts[0] == counts[1]
+
+
+def what_counts(batches: list[list[KeptSpan]]) -> list[Any]:
+    """What counts of each span in the file, after some batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = SQLiteStore(Path(folder) / "threads.db")
+        for one in batches:
+            store.write(one)
+        found = store._file.read(
+            lambda connection: connection.execute(
+                "SELECT seq, thread, is_error, is_model_call, input_tokens, output_tokens, cost"
+                " FROM spans ORDER BY seq"
+            ).fetchall()
+        )
+        store.close()
+        return found
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "agent": {"gen_ai.operation.name": "invoke_agent"},
+    "agent with usage": {**CALL, "gen_ai.operation.name": "invoke_agent"},
+    "call": CALL,
+    "dear call": {**CALL, "orq.billing.total_cost": 0.25},
+    "call without usage": {"gen_ai.operation.name": "chat"},
+    "fetch": {**CALL, "gen_ai.operation.name": "fetch_response"},
+    "request": {"http.request.method": "POST"},
+    "tool": {"gen_ai.operation.name": "execute_tool"},
+    "usage": {**CALL, "gen_ai.operation.name": None},
+}
+#: An id that Pydantic AI has made up.
+_MADE_UP = "01890000-0000-7000-8000-000000000000"
+
+
+@st.composite
+def _traces(draw: st.DrawFn) -> list[KeptSpan]:
+    """The spans of some traces, most of which count as they say."""
+    spans: list[KeptSpan] = []
+    for trace in range(1, draw(st.integers(1, 4)) + 1):
+        is_usual = draw(st.integers(0, 2)) > 0
+        kinds = ["agent", "call", "request", "tool"] if is_usual else [*_KINDS]
+        thread = draw(st.sampled_from(["t", "t", "u", _MADE_UP, "resp_1"]))
+        for number in range(1, draw(st.integers(1, 5)) + 1):
+            told = {"thread.id": thread, **_KINDS[draw(st.sampled_from(kinds))]}
+            told["gen_ai.response.id"] = draw(st.sampled_from([None, None, "r1", "r2"]))
+            if not draw(st.integers(0, 9)):
+                told["thread.id"] = draw(st.sampled_from([None, "u"]))
+                told["session.id"] = draw(st.sampled_from([None, "t", "s"]))
+            if thread in {"resp_1", _MADE_UP}:
+                told["gen_ai.conversation.id"] = told.pop("thread.id")
+            if not (is_usual or draw(st.integers(0, 9))):
+                told["baggage_conflict.gen_ai.conversation.id"] = "u"
+            begin = draw(st.integers(0, 20))
+            spans.append(
+                span(
+                    trace * 10 + number,
+                    (begin, begin + draw(st.integers(1, 30))),
+                    {"thread.id": None, **{name: one for name, one in told.items() if one}},
+                    parent=draw(st.sampled_from([None, *range(trace * 10, trace * 10 + number)])),
+                    trace=trace,
+                    scope=draw(st.sampled_from(["a"] * 8 + ["b", "pydantic-ai"])),
+                    status="UNSET" if is_usual else draw(st.sampled_from(["UNSET", "ERROR"])),
                 )
             )
-            store.close()
-    assert counts[0] == counts[1]
+    return spans
+
+
+@given(_traces(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_traces_that_count_as_they_say_need_no_decision(
+    spans: list[KeptSpan], data: st.DataObject
+) -> None:
+    if data.draw(st.booleans()):
+        spans = data.draw(st.permutations(spans))
+    at = data.draw(st.integers(0, len(spans)))
+    batches = [one for one in (spans[:at], spans[at:]) if one]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "is_as_told", lambda _: False)
+        decided = what_counts(batches)
+    assert what_counts(batches) == decided
 
 
 def test_a_server_may_give_every_answer_the_same_id(sums: Any) -> None:

@@ -18,9 +18,9 @@ from orq_otel.viewer.model.telemetry import Span
 
 _NO_IDS: Final[set[str]] = set()
 #: Where Logfire keeps an id in baggage that a span has another one for.
-_IN_BAGGAGE: Final = "baggage_conflict.gen_ai.conversation.id"
+IN_BAGGAGE: Final = "baggage_conflict.gen_ai.conversation.id"
 #: How the scope of a framework begins that makes up ids where it was given none, and how they look.
-_INVENTING: Final = "pydantic-ai"
+INVENTING: Final = "pydantic-ai"
 _INVENTED: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -33,7 +33,7 @@ def _raised(span: Span) -> str:
     return span.status_message
 
 
-def _is_invented(thread_id: str, span: Span) -> bool:
+def is_invented(thread_id: str, span: Span) -> bool:
     """Whether a framework has made up this id, or taken the last response's for it."""
     if thread_id.startswith(table.OF_RESPONSE):
         return "thread.id" not in span.attributes
@@ -185,9 +185,9 @@ class Tree:
         for one in self.nodes:
             if one.own is None:
                 continue
-            given = one.span.attributes.get(_IN_BAGGAGE)
-            may_be = one.scope.startswith(_INVENTING) or one.own.startswith(table.OF_RESPONSE)
-            if may_be and _is_invented(one.own, one.span):
+            given = one.span.attributes.get(IN_BAGGAGE)
+            may_be = one.scope.startswith(INVENTING) or one.own.startswith(table.OF_RESPONSE)
+            if may_be and is_invented(one.own, one.span):
                 ids = ((above.own, above.session) for above in self.ancestors(one))
                 given = given or next(
                     (

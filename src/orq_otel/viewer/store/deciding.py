@@ -22,7 +22,9 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from orq_otel.viewer.conversation import calls
+from orq_otel.viewer.conversation.as_told import is_as_told, threads_of
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.nodes import FETCHES
 from orq_otel.viewer.model.facts import MODEL_CALLS, SUMMARIES, Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
@@ -169,7 +171,7 @@ def decide(
     if not involved:
         return {}, [], []
     long = {trace_id: one for trace_id, one in long.items() if trace_id in involved}
-    decision = _Decision(connection, spans, known, involved, there, long)
+    decision = _Decision(connection, spans, known, involved, there, long, told)
     undecided = [
         bytes.fromhex(trace_id)
         for trace_id, one in long.items()
@@ -204,6 +206,7 @@ class _Decision:
         involved: The traces whose spans need to be seen together.
         there: The traces that have spans in the file.
         long: Those of them that are long, with what is read of them.
+        told: The traces of which new log records tell usage.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a decision depends on
@@ -214,6 +217,7 @@ class _Decision:
         involved: Collection[str],
         there: Collection[str],
         long: Mapping[str, _Long],
+        told: Collection[str] = (),
     ) -> None:
         self._connection = connection
         self._spans = spans
@@ -221,17 +225,27 @@ class _Decision:
         self._nodes: dict[calls.Key, calls.Node] = {}
         self._new: dict[calls.Key, int] = {}
         self._others: dict[calls.Key, tuple[int, KeptSpan, calls.Node]] = {}
+        as_told = _as_told(connection, spans, known, set(involved).difference(there, told))
+        apart = {trace_id for traces in as_told.values() for trace_id in traces}
         for trace_id in involved:
-            if trace_id in there:
-                self._read(trace_id, long.get(trace_id))
-            for place in known.traces.get(trace_id, ()):
-                one = spans[place]
-                key = (trace_id, one.span.span_id)
-                if key not in self._nodes:
-                    self._nodes[key] = calls.node_of(one.span, one.facts)
-                    self._new[key] = place
+            if trace_id not in apart:
+                if trace_id in there:
+                    self._read(trace_id, long.get(trace_id))
+                self._add(known, trace_id)
+        # Calls of a thread are compared with each other.
+        for thread in {one for node in self._nodes.values() for one in threads_of(node)}:
+            for trace_id in as_told.get(thread, ()):
+                self._add(known, trace_id)
         threads = {trace_id: one.threads for trace_id, one in long.items() if one.is_partial}
         calls.decide(list(self._nodes.values()), self._find_others, threads)
+
+    def _add(self, known: Plain, trace_id: str) -> None:
+        for place in known.traces.get(trace_id, ()):
+            one = self._spans[place]
+            key = (trace_id, one.span.span_id)
+            if key not in self._nodes:
+                self._nodes[key] = calls.node_of(one.span, one.facts)
+                self._new[key] = place
 
     def _read(self, trace_id: str, long: _Long | None) -> None:
         seqs = _of_trace(self._connection, trace_id) if long is None else long.seqs()
@@ -382,6 +396,42 @@ def _involved(
     return involved
 
 
+def _as_told(
+    connection: sqlite3.Connection,
+    spans: Sequence[KeptSpan],
+    known: Plain,
+    new: Iterable[str],
+) -> dict[str, list[str]]:
+    """Returns those of some new traces that count as they say, by their threads.
+
+    Nothing else of a thread reports their calls: neither the file, nor another scope beside them.
+    """
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    of_calls: dict[str, tuple[int, int, str]] = {}
+    several: set[str] = set()
+    for trace_id in new:
+        trace = [spans[place] for place in known.traces.get(trace_id, ())]
+        if not trace or not is_as_told(trace):
+            continue
+        thread = str(trace[0].facts.thread_id)
+        found[thread].append(trace_id)
+        for one in trace:
+            if one.facts.is_model_call:
+                span = one.span
+                start, end, scope = of_calls.get(thread, (span.start, span.end, span.scope))
+                if scope != span.scope:
+                    several.add(thread)
+                of_calls[thread] = min(start, span.start), max(end, span.start, span.end), scope
+    for thread, (begin, end, scope) in of_calls.items():
+        count, is_any = connection.execute(
+            f"SELECT count(*), max({_MAY_TELL}) FROM ({_CALLS_AROUND} LIMIT {_CROWD})",
+            (text(scope), text(thread), begin - _EARLIER, end + _BEFORE, begin - _BEFORE),
+        ).fetchone()
+        if thread in several or (is_any and count < _CROWD):
+            del found[thread]
+    return found
+
+
 def _matters(kept: KeptSpan) -> bool:
     facts, said = kept.facts, kept.facts.said
     if facts.thread_id is not None or said is None:
@@ -479,6 +529,15 @@ _CALLS: Final = (
 )
 
 
+#: The same that report their calls.
+_CALLS_AROUND: Final = f"{_CALLS} AND (operation IS NOT NULL OR model IS NOT NULL)"
+#: Whether one of them may report a call of a scope, as `calls.may_be_told_by` has it.
+_MAY_TELL: Final = (
+    "scope <> ? OR operation IS NULL OR operation IN"
+    f" ({', '.join(repr(one) for one in sorted(FETCHES))})"
+)
+
+
 def _others(
     connection: sqlite3.Connection, told: Iterable[calls.Node]
 ) -> Iterator[tuple[int, calls.Key]]:
@@ -494,7 +553,7 @@ def _others(
     for thread, nodes in threads.items():
         begin, end = min(one.start for one in nodes), max(one.end for one in nodes)
         rows = connection.execute(
-            f"{_CALLS} AND (operation IS NOT NULL OR model IS NOT NULL) LIMIT {_CROWD}",
+            f"{_CALLS_AROUND} LIMIT {_CROWD}",
             (text(thread), begin - _EARLIER, end + _BEFORE, begin - _BEFORE),
         ).fetchall()
         if len(rows) < _CROWD and calls.may_be_told_by(nodes, {one[3:] for one in rows}):
