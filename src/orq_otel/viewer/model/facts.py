@@ -121,7 +121,7 @@ class Said:
     may_ask: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Span`
 class Facts:
     """What the viewer reads from a span's attributes when it arrives, to group and sum up spans.
 

@@ -11,7 +11,7 @@ from orq_otel.viewer.model.telemetry import Span
 Position = tuple[int, str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Span`
 class KeptSpan:
     """A stored span with its facts.
 
