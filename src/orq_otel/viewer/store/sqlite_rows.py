@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from operator import attrgetter
@@ -38,6 +38,8 @@ class SpanRow:
         resource: The key of the resource, likewise.
         tags: As JSON, or None.
         body: The attributes, events and links as JSON, which is compressed if it is long.
+        is_error: 1 or 0, as the database has it: Python's module looks for adapters of booleans.
+        is_model_call: Likewise.
         estimated: The cost if that is an estimate, or else 0.
         tool: The name of the tool that it executes, or None.
     """
@@ -49,8 +51,8 @@ class SpanRow:
     thread: int | None
     start: int
     end: int
-    is_error: bool
-    is_model_call: bool
+    is_error: int
+    is_model_call: int
     input_tokens: int | None
     output_tokens: int | None
     cost: int | None
@@ -145,12 +147,12 @@ def _labels(tags: tuple[str, ...]) -> str:
     return encode(tags)
 
 
-def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | None, int]:
+def counted(facts: Facts) -> tuple[int, int, int | None, int | None, int | None, int]:
     """Returns what counts of a span: error, call, tokens and costs, in the order of `_COUNTED`."""
     cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
     return (
-        facts.is_error,
-        facts.is_model_call,
+        1 if facts.is_error else 0,
+        1 if facts.is_model_call else 0,
         facts.input_tokens,
         facts.output_tokens,
         cost,
@@ -217,8 +219,22 @@ def encoded(kept: KeptSpan, tool: ToolUse | None) -> SpanRow:
 
 
 def _body(span: Span) -> str | bytes:
-    body = encode([span.attributes, span.events, span.links])
-    return body if len(body) < LONG else zlib.compress(body.encode(), 1)
+    value = [span.attributes, span.events, span.links]
+    try:
+        body = _to_json()(value)
+    except ValueError:  # half of a surrogate pair, or what JSON has no form for
+        body = encode(value).encode()
+    return body.decode() if len(body) < LONG else zlib.compress(body, 1)
+
+
+@functools.cache
+def _to_json() -> Callable[[Any], bytes]:
+    """Returns what writes JSON. That of pydantic, which reads the prices, takes a quarter."""
+    try:
+        from pydantic_core import to_json  # noqa: PLC0415 - it is not imported before spans arrive
+    except ImportError:
+        return lambda value: encode(value).encode()
+    return to_json
 
 
 def insert_many(
@@ -275,8 +291,8 @@ def row_of(values: tuple[Any, ...]) -> Row:
         span_id,
         start,
         max(start, end),
-        bool(is_error),
-        bool(is_model_call),
+        is_error,
+        is_model_call,
         input_tokens or 0,
         output_tokens or 0,
         cost,

@@ -42,8 +42,8 @@ class Row(NamedTuple):
         span_id: 8 bytes.
         start: In nanoseconds since the epoch.
         end: In nanoseconds since the epoch, not before `start`.
-        is_error: Whether it failed.
-        is_model_call: Whether it is a model call.
+        is_error: 1 if it failed, or else 0.
+        is_model_call: 1 if it is a model call, or else 0.
         input_tokens: The number of input tokens, 0 if unknown.
         output_tokens: The number of output tokens, 0 if unknown.
         cost: In `COST_UNITS`, or None if unknown.
@@ -62,8 +62,8 @@ class Row(NamedTuple):
     span_id: bytes
     start: int
     end: int
-    is_error: bool
-    is_model_call: bool
+    is_error: int
+    is_model_call: int
     input_tokens: int
     output_tokens: int
     cost: int | None
