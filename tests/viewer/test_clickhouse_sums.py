@@ -251,7 +251,7 @@ def test_a_thread_has_one_title_however_many_days_it_takes(database: Database) -
 
 @pytest.fixture
 def server(database: Database) -> Server:
-    return Server.open(Address.parse(database.url(cluster="prod")))
+    return Server(Address.parse(database.url(cluster="prod")))
 
 
 def test_replicated_tables_have_replicated_sums(database: Database, server: Server) -> None:

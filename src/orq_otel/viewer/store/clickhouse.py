@@ -92,7 +92,7 @@ class ClickHouseStore:
             StoreError: `clickhouse-connect` is not installed, the server does not answer, or its
                 tables cannot be read.
         """
-        server = Server.open(Address.parse(url))
+        server = Server(Address.parse(url))
         try:
             return cls(server)
         except BaseException:

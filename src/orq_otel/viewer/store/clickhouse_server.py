@@ -13,20 +13,18 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_address import Address
+from orq_otel.viewer.store.clickhouse_connections import Answer, Client, Connections
 from orq_otel.viewer.store.sqlite_rows import text
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that the client waits for longer than the server may take.
-_GRACE: Final = 10
-_CONNECT: Final = 10
 #: How long a statement may run that makes tables, or fills them.
 _LONG: Final = 24 * 3600
 #: What the server's `system.query_log` calls our queries.
@@ -121,108 +119,22 @@ def fitting(texts: Iterable[str]) -> list[str]:
     return next(parts(texts), [])
 
 
-class Answer(Protocol):
-    """The result of a query."""
-
-    @property
-    def result_rows(self) -> Sequence[Sequence[Any]]:
-        """Rows of values."""
-        ...
-
-
-class Client(Protocol):
-    """The methods that are used of a `clickhouse-connect` client. They are safe in OS threads."""
-
-    server_settings: dict[str, Any]
-
-    def query(
-        self,
-        query: str,
-        parameters: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-    ) -> Answer:
-        """Run a query."""
-        ...
-
-    def command(self, cmd: str, settings: dict[str, Any] | None = None) -> Any:
-        """Run a command."""
-        ...
-
-    def raw_insert(
-        self,
-        table: str,
-        column_names: Sequence[str],
-        insert_block: bytes,
-        settings: dict[str, Any] | None = None,
-        fmt: str | None = None,
-    ) -> Any:
-        """Insert rows in some format."""
-        ...
-
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
-
 class Server:
     """A server, or several of which one is asked after the other.
 
     Args:
         address: Where they are.
-        connect: Makes a client for a host and a port.
 
     Raises:
-        StoreError: None of them answers.
+        StoreError: `clickhouse-connect` is not installed, or none of them answers.
     """
 
-    def __init__(self, address: Address, connect: Callable[[str, int], Client]) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
-        self._connect = connect
+        self._connections = Connections(address)
         self._lock = threading.Lock()
         self._hosts = itertools.cycle(address.hosts)
         self._client = self._connected()
-
-    @classmethod
-    def open(cls, address: Address) -> Server:
-        """Connect to a server.
-
-        Raises:
-            StoreError: `clickhouse-connect` is not installed, or no server answers.
-        """
-        try:
-            # It comes with an extra of its own, which few users need.
-            import clickhouse_connect  # noqa: PLC0415
-        except ImportError as error:
-            raise StoreError(
-                'ClickHouse needs another package: pip install "orq-otel[clickhouse]"',
-                is_temporary=False,
-            ) from error
-
-        def connect(host: str, port: int) -> Client:
-            options: dict[str, Any] = {
-                "ca_cert": address.ca_cert,
-                "client_cert": address.client_cert,
-                "client_cert_key": address.client_cert_key,
-                # Without it, a certificate is the user's, and the password is not sent.
-                "tls_mode": "proxy" if address.client_cert and address.password else None,
-            }
-            client: Any = clickhouse_connect.get_client(
-                host=host,
-                port=port,
-                username=address.user,
-                password=address.password,
-                database=address.database,
-                secure=address.is_secure,
-                # Several OS threads run queries at the same time.
-                autogenerate_session_id=False,
-                connect_timeout=_CONNECT,
-                send_receive_timeout=address.limits.seconds + _GRACE,
-                **{name: value for name, value in options.items() if value is not None},
-            )
-            found: Client = client
-            return found
-
-        return cls(address, connect)
 
     def ask(self, query: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Returns the rows of a query.
@@ -353,6 +265,7 @@ class Server:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._connections.close()
 
     def _end(self, query_id: str) -> None:
         """End a query that runs. A user who may only read has to wait for its limit of time."""
@@ -401,12 +314,12 @@ class Server:
         with self._errors():
             for _ in self.address.hosts[1:]:
                 try:
-                    return self._connect(*next(self._hosts))
+                    return self._connections.connect(*next(self._hosts))
                 # As in `_errors`.
                 except Exception as error:  # noqa: PERF203 - there are few hosts
                     if not _is_gone(str(error)):
                         raise
-            return self._connect(*next(self._hosts))
+            return self._connections.connect(*next(self._hosts))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -435,14 +348,22 @@ class Server:
                 if granted
                 else ""
             )
+            proxy = None if "DB::" in message else self._connections.proxy
+            between = (
+                f" It is asked through the proxy of {proxy}: NO_PROXY has the names of hosts that"
+                " are asked without."
+                if proxy
+                else ""
+            )
             for words, advice, is_temporary in _ADVICE:
                 if words in (name if name and words.isupper() else message):
                     raise _KINDS.get(words, StoreError)(
-                        f"{self.address.place}: {advice}{lacking}{code}", is_temporary=is_temporary
+                        f"{self.address.place}: {advice}{lacking}{between}{code}",
+                        is_temporary=is_temporary,
                     ) from error
             raise StoreError(
-                f"{self.address.place} cannot answer{code}. The viewer's log has more at its level"
-                " INFO, and the server's own log all of it.",
+                f"{self.address.place} cannot answer{code}.{between} The viewer's log has more at"
+                " its level INFO, and the server's own log all of it.",
                 is_temporary=False,
             ) from error
 
