@@ -92,6 +92,7 @@ class Engine:
         self.late = ""
         self._killed = threading.Condition()
         self._kills: set[str] = set()
+        self._held: set[str] = set()
 
     def ask(self, sql: str, form: str, values: dict[str, str], how: dict[str, str]) -> Answer:
         """Run a query, with settings and in a database that `how` has."""
@@ -105,10 +106,7 @@ class Engine:
             return Answer(b"", form, 0)
         self._fail(sql)
         if self.holding and self.holding in sql:
-            with self._killed:
-                query_id = how.get("query_id", "")
-                if self._killed.wait_for(lambda: query_id in self._kills, _HOLD):
-                    raise Refused("Code: 394. DB::Exception: (QUERY_WAS_CANCELLED)")
+            self._hold(how)
         with self._lock:
             self._use(how)
             self._set(how)
@@ -118,6 +116,21 @@ class Engine:
         body = told.bytes() if told is not None and hasattr(told, "bytes") else b""
         rows = getattr(told, "storage_rows_read", lambda: 0)()
         return Answer(body, form, rows, taken)
+
+    def _hold(self, how: dict[str, str]) -> None:
+        """Let a query wait until it is killed. One that takes its place goes on, and all others."""
+        query_id = how.get("query_id", "")
+        with self._killed:
+            if query_id in self._held:
+                if how.get("replace_running_query") != "1":
+                    raise Refused("Code: 216. (QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
+                self._kills.add(query_id)
+                self._killed.notify_all()
+                self.holding = ""
+                return
+            self._held.add(query_id)
+            if self._killed.wait_for(lambda: query_id in self._kills, _HOLD):
+                raise Refused("Code: 394. DB::Exception: (QUERY_WAS_CANCELLED)")
 
     def insert(self, found: re.Match[str], rows: bytes, how: dict[str, str]) -> None:
         """Insert rows of a format."""

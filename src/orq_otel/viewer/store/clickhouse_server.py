@@ -58,6 +58,11 @@ _ALWAYS: Final = {
     # What is asked for within a question is asked for once, and not on each server of a cluster.
     "distributed_product_mode": "global",
 }
+#: A query that is asked again runs once, and one ends when whoever asked is not there any more.
+_WHILE_ASKED: Final = {
+    "replace_running_query": 1,
+    "cancel_http_readonly_queries_on_client_close": 1,
+}
 #: What is inserted, also into a table of a cluster, is there when the statement ends.
 _AT_ONCE: Final = {"distributed_foreground_insert": 1, "async_insert": 0}
 #: How many bytes of memory are used to sum up a day.
@@ -177,6 +182,7 @@ class Server:
             "max_execution_time": limits.seconds,
             "max_memory_usage": limits.memory,
             "max_rows_to_read": limits.rows,
+            **_WHILE_ASKED,
             **_ALWAYS,
         }
         answer = self._on_some_host(
@@ -303,10 +309,12 @@ class Server:
         try:
             return ask(client)
         except Exception as error:
-            if len(self.address.hosts) == 1 or not _is_gone(str(error)):
+            message = str(error)
+            # The client itself tries again what is cut off before the answer has begun.
+            if _CUT not in message and (len(self.address.hosts) == 1 or not _is_gone(message)):
                 raise
         with self._lock:
-            if self._client is client:
+            if self._client is client and len(self.address.hosts) > 1:
                 self._client = self._connected()
         return ask(self._client)
 
@@ -380,6 +388,8 @@ def _is_gone(message: str) -> bool:
 
 
 _GONE: Final = ("Connection", "Max retries", "timed out", "NameResolution")
+#: The answer had begun.
+_CUT: Final = "(connection closed by server)"
 _CODE: Final = re.compile(r"[Cc]ode: (\d+)")
 #: What the server says of a right that is lacking.
 _GRANT: Final = re.compile(r"have the grant (.+? ON \S+?)\.?(?:\s|$)")
@@ -419,6 +429,7 @@ _ADVICE: Final = (
         False,
     ),
     ("TOO_MANY", "the server is busy.", True),
+    (_CUT, "the connection ended before the answer did.", True),
     ("Connection", "the server does not answer. Does it run?", True),
     ("timed out", "the server takes too long to answer.", True),
     ("Max retries", "the server does not answer. Does it run?", True),
