@@ -394,6 +394,43 @@ def test_columns_that_may_be_null_are_not_read(
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
 
 
+def test_columns_that_are_no_texts_are_not_read(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.command("ALTER TABLE otel_logs MODIFY COLUMN SeverityText Enum8('' = 0, 'INFO' = 9)")
+    with database.store() as store:
+        assert store.logs("a") == []
+    (warned,) = caplog.messages
+    assert "otel_logs cannot be read: its SeverityText must be String." in warned
+    for column in ("SpanKind Enum8('Client' = 3)", "SpanId FixedString(16)"):
+        database.command(f"ALTER TABLE otel_traces MODIFY COLUMN {column}")
+    error = "otel_traces cannot be read: its SpanId, SpanKind must be String. A view"
+    with pytest.raises(StoreError, match=error), database.store():
+        pass
+    columns = "toString(SpanId) AS SpanId, toString(SpanKind) AS SpanKind"
+    database.command(f"CREATE VIEW seen AS SELECT * REPLACE ({columns}) FROM otel_traces")
+    database.insert(kept(call("a")))
+    with database.store(table="seen") as store:
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+
+
+@pytest.mark.parametrize("is_summed", [True, False])
+def test_columns_of_few_texts(database: Database, is_summed: bool) -> None:
+    database.command("ALTER TABLE otel_traces DROP INDEX idx_span_attr_value")
+    for column in (
+        "SpanAttributes Map(LowCardinality(String), LowCardinality(String))",
+        "ScopeName LowCardinality(String)",
+        "SpanName String",
+    ):
+        database.command(f"ALTER TABLE otel_traces MODIFY COLUMN {column}")
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        database.insert(kept(call("a", says="Where is it?", tags=("x",))))
+        (thread,) = store.threads(ThreadQuery(text="where", tags=("x",))).threads
+        assert (thread.id, thread.input_tokens, len(store.spans("a"))) == ("a", 1000, 1)
+
+
 def test_log_records_are_left_out_where_none_are_written(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

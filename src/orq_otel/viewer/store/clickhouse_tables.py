@@ -35,6 +35,15 @@ _LOGS: Final = frozenset(
     }
 )
 _NULLABLE: Final = re.compile(r"(?:Array\(|LowCardinality\()*Nullable\(")
+#: Those that are texts.
+_TEXTS: Final = frozenset(
+    {
+        *("TraceId", "SpanId", "ParentSpanId", "SpanName", "SpanKind", "ServiceName", "ScopeName"),
+        *("StatusCode", "StatusMessage", "SeverityText", "Body"),
+    }
+)
+_TEXT: Final = r"(?:String|LowCardinality\(String\))"
+_MAP: Final = re.compile(rf"Map\({_TEXT}, {_TEXT}\)")
 #: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
 #: of calls to AWS, of Elastic's and Datadog's kinds.
 _COMMON: Final = frozenset(
@@ -188,8 +197,15 @@ class Table:
                 " has something else in its place can.",
                 is_temporary=False,
             )
+        others = [one for one in needed & _TEXTS if not re.fullmatch(_TEXT, self.types[one])]
+        if others:
+            raise StoreError(
+                f"{self.name} cannot be read: its {', '.join(sorted(others))} must be String. A"
+                " view that has one in its place can.",
+                is_temporary=False,
+            )
         kind = self.types[attributes]
-        if not (kind.startswith("JSON") or re.match(r"Map\(.*String.*, String\)", kind)):
+        if not (kind.startswith("JSON") or _MAP.fullmatch(kind)):
             raise StoreError(
                 f"{self.name} cannot be read: its {attributes} are {kind}, and neither JSON nor a"
                 " map of texts.",
