@@ -868,6 +868,16 @@ def test_a_program_that_is_well(
     assert not made.exists()
 
 
+def test_calls_that_have_no_tokens_are_counted(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    said = '[{"role": "user", "content": "Hello"}]'
+    streamed = f'client.chat.completions.create(model="m", messages={said}, stream=True)'
+    program = f'with orq_otel.configure(), orq_otel.thread("t-1"):\n    list({streamed})'
+    code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, notes(report)["ORQ-C07"]) == (0, "Calls without tokens: 1.")
+
+
 def test_a_program_under_opentelemetry_instrument(
     tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:

@@ -421,7 +421,8 @@ class Probe:
                     f"A second provider was refused:\n{listed(self.refused_providers)}",
                 )
             if self.without_usage:
-                yield Finding(codes.NO_USAGE, f"{self.without_usage} calls.", is_problem=False)
+                counted = f"Calls without tokens: {self.without_usage}."
+                yield Finding(codes.NO_USAGE, counted, is_problem=False)
             yield from list(self.seen)
 
     def places(self) -> dict[str, dict[str, int]]:
