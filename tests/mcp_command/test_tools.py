@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
 pytest.importorskip("mcp")
 
+import mcp.server
 from anyio import fail_after
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -115,13 +119,15 @@ def store(db: Path) -> Iterator[Store]:
     store.close()
 
 
+COMMAND = "import sys; from orq_otel.cli.main import main; sys.exit(main())"
+
+
 @asynccontextmanager
 async def agent(*words: object) -> AsyncIterator[ClientSession]:
-    command = "import sys; from orq_otel.cli.main import main; sys.exit(main())"
     environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     server = StdioServerParameters(
         command=sys.executable,
-        args=["-c", command, "mcp", *map(str, words)],
+        args=["-c", COMMAND, "mcp", *map(str, words)],
         env=environment,
     )
     async with (
@@ -136,6 +142,20 @@ async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
     answer = (await session.call_tool(tool, arguments)).model_dump(by_alias=True)
     (content,) = answer["content"]
     return content["text"] if answer["isError"] else json.loads(content["text"])
+
+
+def test_the_server_says_who_it_is(store: Store, db: Path) -> None:
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}}
+    client["clientInfo"] = {"name": "tests", "version": "1"}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    command = [sys.executable, "-c", COMMAND, "mcp", "--db", str(db)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as server:
+        print(json.dumps(asked), file=server.stdin, flush=True)
+        who = json.loads(server.stdout.readline())["result"]["serverInfo"]
+        server.stdin.close()
+    # Version 1 of the SDK says its own, and takes no other.
+    expected = "orq-otel" if hasattr(mcp.server, "MCPServer") else "mcp"
+    assert (who["name"], who["version"]) == ("orq-otel", version(expected))
 
 
 async def test_an_agent_lists_searches_and_reads(store: Store, db: Path) -> None:

@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import conversation, failure
@@ -258,12 +259,12 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _server(tools: Tools) -> Any:
     """Returns the server. Both versions of MCP's SDK have it, by different names."""
-    package, name = "mcp.server.mcpserver", "MCPServer"
-    if not hasattr(import_module("mcp.server"), name):  # before version 2
-        package, name = "mcp.server.fastmcp", "FastMCP"
+    package, name, more = "mcp.server.mcpserver", "MCPServer", {"version": version("orq-otel")}
+    if not hasattr(import_module("mcp.server"), name):  # before version 2, which says the SDK's
+        package, name, more = "mcp.server.fastmcp", "FastMCP", {}
     made = getattr(import_module(package), name)
     refusal: type[Exception] = import_module(f"{package}.exceptions").ToolError
-    server = made("orq-otel", instructions=INSTRUCTIONS, log_level="WARNING")
+    server = made("orq-otel", instructions=INSTRUCTIONS, log_level="WARNING", **more)
     hints = import_module("mcp.types").ToolAnnotations.model_validate(
         {"readOnlyHint": True, "openWorldHint": False}
     )
