@@ -435,6 +435,15 @@ ITEMS: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
         },
         [{"type": "reasoning", "content": "Short."}, {"type": "reasoning", "content": "Long."}],
     ),
+    (  # LiteLLM's
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Long.", "annotations": []}],
+        },
+        [{"type": "reasoning", "content": "Long."}],
+    ),
     (
         {
             "type": "function_call",

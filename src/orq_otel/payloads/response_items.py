@@ -16,13 +16,13 @@ from orq_otel.genai.messages import (
     compaction,
     generic,
     parsed,
+    reasoning,
     server_tool_call,
     server_tool_result,
     tool_call,
     tool_result,
 )
 from orq_otel.payloads.parts import (
-    content_part,
     content_parts,
     image_type,
     items,
@@ -70,12 +70,15 @@ def _id(item: _Item) -> Any:
 
 
 def _reasoning(item: _Item) -> list[Part]:
-    """What a model thought, in summary or in full. Most items have neither."""
+    """What a model thought, in summary or in full. Most items have neither.
+
+    LiteLLM has parts of a message in it, of the type `output_text`.
+    """
     return [
-        content_part(part)
+        reasoning(thought)
         for field in ("summary", "content")
         for part in items(item.get(field))
-        if get(part, "text")
+        if isinstance(thought := get(part, "text"), str) and thought
     ]
 
 
