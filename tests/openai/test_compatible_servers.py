@@ -182,6 +182,14 @@ ONE = [("weather", {"city": "Paris"})]
             ],
             ONE,
         ),
+        (
+            [
+                piece("weather", "", index=0, id="a"),
+                piece(None, PARIS[:5], index=0),
+                piece(None, PARIS[5:], index=0),
+            ],
+            ONE,
+        ),
     ],
     ids=[
         "nothing but names",
@@ -209,6 +217,7 @@ ONE = [("weather", {"city": "Paris"})]
         "an index at the beginning alone",
         "places in the place of indexes",
         "an index after the beginning",
+        "no list",
     ],
 )
 @pytest.mark.parametrize("is_raw", [False, True], ids=["", "raw"])

@@ -515,7 +515,7 @@ def _message_parts(own: Mapping[str, Any]) -> list[Part]:
         parts.append(_tool_call({"function": function_call}))
     calls = own.get("tool_calls")
     if calls:
-        for call in items(calls):
+        for call in items(calls) or [calls]:
             parts.append(_tool_call(call))
     return parts
 

@@ -120,7 +120,8 @@ class Deltas:
             if name == "content":
                 self.content.append(value)
             elif name == "tool_calls":
-                self._add_calls(value if type(value) is list else items(value))
+                # Portkey has each piece of Cohere's call without a list around it.
+                self._add_calls(value if type(value) is list else items(value) or [value])
             elif name == "refusal":
                 self._refusal = _written(self._refusal, value)
             else:
