@@ -416,6 +416,17 @@ def test_what_is_no_finish_reason_takes_none_back(
     assert json.loads(str(told["gen_ai.output.messages"]))[0]["finish_reason"] == "stop"
 
 
+def test_a_stream_without_choices_has_an_id_and_a_model(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(sse([{"id": "c", "model": "m-1", "choices": []}]))))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    told = instrumented.one().attributes or {}
+    assert (told["gen_ai.response.id"], told["gen_ai.response.model"]) == ("c", "m-1")
+    assert told["gen_ai.response.finish_reasons"] == ("error",)
+
+
 END_OF_CHOICE = {"index": 0, "delta": {}, "finish_reason": "stop"}
 
 
