@@ -480,6 +480,16 @@ def test_openinference_by_hand_needs_no_messages_with_numbers(sqlite: SQLiteStor
 CHAT = talk([("Where is it?", [], "On its way."), ("Refund me.", [], "")], fails=True)
 
 
+def test_openinferences_answer_that_is_a_whole_response_says_which_model_it_is_of() -> None:
+    """As a function returns it that is decorated with `@tracer.llm`."""
+    (span, *_) = spans_of("OpenInference", CHAT, THREAD)
+    usage = {"prompt_tokens": 9, "completion_tokens": 2}
+    response = {"model": "gpt-4o-mini", "usage": usage, "choices": [{"message": {"content": "Hi"}}]}
+    told = {"openinference.span.kind": "LLM", "output.value": json.dumps(response)}
+    found = read(dataclasses.replace(span, attributes=told))
+    assert (found.model, found.input_tokens, found.output_tokens) == ("gpt-4o-mini", 9, 2)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -114,7 +114,10 @@ def _usage(span: Span) -> Usage | None:
     output = decoded(value)
     if not isinstance(output, Mapping):
         return None
-    return usage_of(output.get("usage")) or in_printed(output, attributes.get("input.value"))
+    found = usage_of(output.get("usage"))
+    if found is not None:  # a whole response, as a decorated function returns it
+        found.model = text(output.get("model"))
+    return found or in_printed(output, attributes.get("input.value"))
 
 
 def _asked(span: Span) -> Messages:
