@@ -48,7 +48,7 @@ def document() -> dict[str, Any]:
             "/api/openapi.json": {"get": _DOCUMENT},
         },
         "components": {
-            "schemas": schemas_of(_MODELS),
+            "schemas": schemas_of(answers),
             "responses": _ERRORS,
             "parameters": {"id": _ID},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -96,35 +96,6 @@ def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(words), "default": default}
 
 
-#: The models that the description names.
-_MODELS = (
-    answers.Thread,
-    answers.Hit,
-    answers.ThreadPage,
-    answers.LabelList,
-    answers.Numbers,
-    answers.Span,
-    answers.Cost,
-    answers.Event,
-    answers.Link,
-    answers.SpanList,
-    answers.Run,
-    answers.TextPart,
-    answers.MediaPart,
-    answers.ToolCallPart,
-    answers.OtherPart,
-    answers.Message,
-    answers.Turn,
-    answers.Step,
-    answers.Conversation,
-    answers.LogRecord,
-    answers.LogList,
-    answers.Export,
-    answers.TracesData,
-    answers.Imported,
-    answers.Deleted,
-    answers.Error,
-)
 _ERRORS = {
     status: _answer(description, reference("Error"), **more)
     for status, description, more in (
