@@ -23,9 +23,9 @@ from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from orq_otel.cli.main import main
-from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import Span

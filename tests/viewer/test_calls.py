@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import calls, conversation, failure
+from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.entries import Failure, Turn
 from orq_otel.viewer.conversation.facts import explained, read
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.clickhouse_server import ClickHouseServer
 
-from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import Store

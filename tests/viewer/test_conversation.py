@@ -11,19 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import (
-    Conversation,
-    Media,
-    Message,
-    Other,
-    Step,
-    Text,
-    ToolCall,
-    Turn,
-    conversation,
-    facts,
-    failure,
-)
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
+from orq_otel.viewer.conversation.parts import Media, Message, Other, Text, ToolCall
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.receive import otlp
 

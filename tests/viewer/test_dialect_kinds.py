@@ -12,17 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import (
-    Media,
-    Message,
-    Step,
-    Text,
-    ToolCall,
-    Turn,
-    conversation,
-    failure,
-)
+from orq_otel.viewer.conversation.entries import Step, Turn
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.parts import Media, Message, Text, ToolCall
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan

@@ -14,16 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import (
-    Message,
-    Step,
-    Text,
-    ToolCall,
-    Turn,
-    conversation,
-    failure,
-)
+from orq_otel.viewer.conversation.entries import Step, Turn
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.parts import Message, Text, ToolCall
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import Dialect, ToolUse
 from orq_otel.viewer.dialects.printed import unprinted

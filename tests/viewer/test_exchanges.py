@@ -6,18 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from orq_otel.viewer.conversation import (
-    Agent,
-    Exchange,
-    Step,
-    Text,
-    ToolCall,
-    Turn,
-    conversation,
-    documents,
-)
+from orq_otel.viewer.conversation import documents
 from orq_otel.viewer.conversation.documents import Document
-from orq_otel.viewer.conversation.exchanges import exchanges
+from orq_otel.viewer.conversation.entries import Step, Turn
+from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges
+from orq_otel.viewer.conversation.parts import Text, ToolCall
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import agents, conversations

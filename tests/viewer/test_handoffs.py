@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from orq_otel.viewer.conversation import Guardrail, Handoff, Step, Turn, conversation
-from orq_otel.viewer.conversation.parts import ToolCall
+from orq_otel.viewer.conversation.entries import Step, Turn
+from orq_otel.viewer.conversation.handoffs import Guardrail
+from orq_otel.viewer.conversation.parts import Handoff, ToolCall
+from orq_otel.viewer.conversation.reading import conversation
 
 from . import agents
 from .browsing import Browse, Site, browse, browser, expect, site

@@ -27,8 +27,11 @@ from starlette.applications import Starlette
 from support.otlp_requests import put
 from support.viewer_spans import served
 
-from orq_otel.viewer.conversation import Text, Turn, conversation, evaluation
+from orq_otel.viewer.conversation.entries import Turn
+from orq_otel.viewer.conversation.evaluations import evaluation
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.parts import Text
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from orq_otel.viewer.conversation import Turn, conversation
+from orq_otel.viewer.conversation.entries import Turn
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.order import in_order
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store.sqlite import SQLiteStore

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orq_otel.viewer.conversation import (
-    Conversation,
-    Failure,
+from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
+from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.conversation.parts import (
     Handoff,
     Media,
     Message,
     Other,
     Part,
-    Step,
     Text,
     ToolCall,
-    Turn,
-    failure,
+    ended_early,
 )
-from orq_otel.viewer.conversation.facts import explained
-from orq_otel.viewer.conversation.parts import ended_early
+from orq_otel.viewer.conversation.reading import failure
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import (

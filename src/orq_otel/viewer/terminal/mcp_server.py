@@ -14,9 +14,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import conversation, failure
 from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import StoreError

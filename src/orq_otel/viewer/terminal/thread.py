@@ -7,15 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from orq_otel.viewer.conversation import (
-    Conversation,
-    Step,
-    Turn,
-    conversation,
-    failure,
-    with_prompts,
-)
+from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
+from orq_otel.viewer.conversation.exchanges import with_prompts
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.formats import cost_of_calls, count, one_line, plural
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.command_line import (

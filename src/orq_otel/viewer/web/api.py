@@ -14,9 +14,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan, position
 from orq_otel.viewer.model.queries import KINDS, Kind
 from orq_otel.viewer.model.store import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orq_otel.viewer.conversation import Exchange, Text
+from orq_otel.viewer.conversation.exchanges import Exchange
+from orq_otel.viewer.conversation.parts import Text
 from orq_otel.viewer.formats import one_line, plain, plural
 from orq_otel.viewer.web.addresses import thread_url
 

@@ -7,9 +7,13 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents, failure
+from orq_otel.viewer.conversation import documents
+from orq_otel.viewer.conversation.entries import Step, Turn
+from orq_otel.viewer.conversation.evaluations import Evaluation
+from orq_otel.viewer.conversation.exchanges import Exchange
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.conversation.parts import ended_early
+from orq_otel.viewer.conversation.reading import failure
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web import json_view, markdown, media
 from orq_otel.viewer.web.addresses import span_key

@@ -6,19 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal, cast
 
-from orq_otel.viewer.conversation import (
-    Conversation,
-    Exchange,
-    Media,
-    Message,
-    Other,
-    Part,
-    Step,
-    Text,
-    ToolCall,
-    Turn,
-    failure,
-)
+from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
+from orq_otel.viewer.conversation.exchanges import Exchange
+from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
+from orq_otel.viewer.conversation.reading import failure
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.times import rfc_3339
 from orq_otel.viewer.web import answers

@@ -7,23 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import (
-    Agent,
-    Evaluation,
-    Exchange,
+from orq_otel.viewer.conversation import documents
+from orq_otel.viewer.conversation.entries import Step, Turn
+from orq_otel.viewer.conversation.evaluations import Evaluation
+from orq_otel.viewer.conversation.exchanges import Agent, Exchange, Inner
+from orq_otel.viewer.conversation.parts import (
     Handoff,
     Media,
     Message,
     Part,
-    Step,
     Text,
     ToolCall,
-    Turn,
-    documents,
-    failure,
+    ended_early,
 )
-from orq_otel.viewer.conversation.exchanges import Inner
-from orq_otel.viewer.conversation.parts import ended_early
+from orq_otel.viewer.conversation.reading import failure
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web.quoted_markdown import fenced, quoted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from orq_otel.viewer.conversation import conversation, evaluation
+from orq_otel.viewer.conversation.evaluations import evaluation
 from orq_otel.viewer.conversation.exchanges import exchanges
+from orq_otel.viewer.conversation.reading import conversation
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import Store, pieces
 from orq_otel.viewer.model.telemetry import EVALUATION

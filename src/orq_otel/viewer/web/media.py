@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from orq_otel.viewer.conversation import Media
+from orq_otel.viewer.conversation.parts import Media
 
 #: What browsers show without running anything. SVG is not among them.
 _IMAGES: Final = frozenset(

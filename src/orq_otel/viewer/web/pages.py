@@ -159,7 +159,9 @@ class _Pages:
             (
                 stray,
                 spans,
-                conversation.exchanges.exchanges(conversation.conversation(None, spans), spans),
+                conversation.exchanges.exchanges(
+                    conversation.reading.conversation(None, spans), spans
+                ),
             )
             for stray in self._store.strays()
             for spans in (self._store.trace(stray.trace_id),)

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import Exchange, conversation, evaluation, failure
-from orq_otel.viewer.conversation.exchanges import exchanges
+from orq_otel.viewer.conversation.evaluations import evaluation
+from orq_otel.viewer.conversation.exchanges import Exchange, exchanges
 from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.model.ids import LONG_ID
 from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans, position
