@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import pricing
+from orq_otel.viewer.conversation.usage import CACHE_READ, CACHE_WRITE
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.shapes import parts_of
@@ -75,8 +76,8 @@ def read(span: Span, *, is_brief: bool = False) -> Facts:
 
 #: The names under which prices are looked up, for the numbers of a usage.
 _PRICED: Final = {
-    "cache_read": pricing.CACHE_READ[0],
-    "cache_write": pricing.CACHE_WRITE[0],
+    "cache_read": CACHE_READ[0],
+    "cache_write": CACHE_WRITE[0],
     "reasoning": "gen_ai.usage.reasoning.output_tokens",
     "audio_input": "gen_ai.usage.audio.input_tokens",
     "audio_output": "gen_ai.usage.audio.output_tokens",

@@ -19,21 +19,8 @@ from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import sellers, usage
-from orq_otel.viewer.conversation.usage import CACHE_READ, CACHE_WRITE
 from orq_otel.viewer.model.facts import Estimate, Reported
 from orq_otel.viewer.model.kept_spans import KeptSpan
-
-__all__ = [
-    "CACHE_READ",
-    "CACHE_WRITE",
-    "MOST",
-    "REPORTED",
-    "Cost",
-    "Part",
-    "cost",
-    "explained",
-    "reported",
-]
 
 #: Attributes with a span's cost in US dollars.
 REPORTED: Final = (
