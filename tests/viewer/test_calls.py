@@ -23,6 +23,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.store import deciding
 from orq_otel.viewer.store.backlog_worker import BacklogWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -255,7 +256,7 @@ def test_what_is_not_read_again_would_change_nothing(made: list[tuple[Any, ...]]
         with pytest.MonkeyPatch.context() as patch:
             if reads_all:
                 patch.setattr(calls, "may_be_told_by", lambda *_: True)
-                patch.setattr(calls, "is_as_told", lambda _: False)
+                patch.setattr(deciding, "is_as_told", lambda _: False)
             counts.append(what_counts([[one] for one in spans]))
     assert counts[0] == counts[1]
 
@@ -298,11 +299,12 @@ def _traces(draw: st.DrawFn) -> list[KeptSpan]:
     for trace in range(1, draw(st.integers(1, 4)) + 1):
         is_usual = draw(st.integers(0, 2)) > 0
         kinds = ["agent", "call", "request", "tool"] if is_usual else [*_KINDS]
+        scopes = ["a"] if draw(st.integers(0, 2)) else ["a", "b", "pydantic-ai"]
         thread = draw(st.sampled_from(["t", "t", "u", _MADE_UP, "resp_1"]))
         for number in range(1, draw(st.integers(1, 5)) + 1):
             told = {"thread.id": thread, **_KINDS[draw(st.sampled_from(kinds))]}
             told["gen_ai.response.id"] = draw(st.sampled_from([None, None, "r1", "r2"]))
-            if not draw(st.integers(0, 9)):
+            if not (is_usual or draw(st.integers(0, 3))):
                 told["thread.id"] = draw(st.sampled_from([None, "u"]))
                 told["session.id"] = draw(st.sampled_from([None, "t", "s"]))
             if thread in {"resp_1", _MADE_UP}:
@@ -317,7 +319,7 @@ def _traces(draw: st.DrawFn) -> list[KeptSpan]:
                     {"thread.id": None, **{name: one for name, one in told.items() if one}},
                     parent=draw(st.sampled_from([None, *range(trace * 10, trace * 10 + number)])),
                     trace=trace,
-                    scope=draw(st.sampled_from(["a"] * 8 + ["b", "pydantic-ai"])),
+                    scope=draw(st.sampled_from(scopes)),
                     status="UNSET" if is_usual else draw(st.sampled_from(["UNSET", "ERROR"])),
                 )
             )
@@ -334,7 +336,7 @@ def test_traces_that_count_as_they_say_need_no_decision(
     at = data.draw(st.integers(0, len(spans)))
     batches = [one for one in (spans[:at], spans[at:]) if one]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "is_as_told", lambda _: False)
+        patch.setattr(deciding, "is_as_told", lambda _: False)
         decided = what_counts(batches)
     assert what_counts(batches) == decided
 

@@ -281,7 +281,7 @@ class StreamReader:
             chunk_fields = chunk.__dict__
             choices = chunk_fields.get("choices")
             usage = chunk_fields.get("usage")
-            # Azure's first chunk has no choices, id or model. Portkey's only one may lack choices.
+            # Azure's first chunk has no choices, id or model. Portkey's only one has no choices.
             if not self._head and (choices or usage is not None or chunk_fields.get("id")):
                 self._begin(chunk)
             for choice in choices or ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, is_typeddict
 
 from orq_otel.viewer.model.queries import FEEDBACK, KINDS, SORTS
 from orq_otel.viewer.web import answers
@@ -48,7 +48,7 @@ def document() -> dict[str, Any]:
             "/api/openapi.json": {"get": _DOCUMENT},
         },
         "components": {
-            "schemas": schemas_of(answers),
+            "schemas": schemas_of(_MODELS),
             "responses": _ERRORS,
             "parameters": {"id": _ID},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -96,6 +96,10 @@ def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(words), "default": default}
 
 
+#: The models that the description names: all that have a public name.
+_MODELS = [
+    one for name, one in vars(answers).items() if is_typeddict(one) and not name.startswith("_")
+]
 _ERRORS = {
     status: _answer(description, reference("Error"), **more)
     for status, description, more in (

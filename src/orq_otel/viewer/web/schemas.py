@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Iterable
 from typing import (
     Annotated,
     Any,
@@ -41,10 +42,9 @@ class Field:
         self.more = more
 
 
-def schemas_of(module: types.ModuleType) -> dict[str, Schema]:
-    """Returns a schema for each public `TypedDict` of a module, by its name."""
-    models = [one for one in vars(module).values() if is_typeddict(one)]
-    return {one.__name__: _object(one) for one in models if not one.__name__.startswith("_")}
+def schemas_of(models: Iterable[type]) -> dict[str, Schema]:
+    """Returns a schema for each of these `TypedDict`s, by its name."""
+    return {one.__name__: _object(one) for one in models}
 
 
 def reference(name: str) -> Schema:
