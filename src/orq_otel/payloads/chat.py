@@ -376,6 +376,8 @@ class StreamReader:
 
     def _finish_reasons(self) -> tuple[str, ...]:
         reasons = self._reasons
+        if len(reasons) == 1 and 0 in reasons:  # nearly always
+            return (reasons[0] or "error",)
         return tuple(
             [reasons.get(index) or "error" for index in range(max(reasons, default=0) + 1)]
         )
@@ -418,9 +420,8 @@ class ContentStreamReader(StreamReader):
         index, reason = choice.get("index"), choice.get("finish_reason")
         if index is None:  # as above
             index = 0
-        try:
-            deltas = self._deltas[index]
-        except KeyError:
+        deltas = self._deltas.get(index)
+        if deltas is None:
             deltas = self._begin_choice(index)
         if reason is not None:
             self._note_choice(index, reason)
