@@ -23,7 +23,6 @@ from orq_otel.viewer.receive.otlp import from_protobuf
 from orq_otel.viewer.store import sqlite_search, sqlite_writing
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import INSERT, insert_many, values_of
-from orq_otel.viewer.terminal import viewer
 
 import viewer_ingest
 import viewer_traffic
@@ -117,8 +116,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="how often each part is run")
     options = parser.parse_args()
     # As in the viewer.
-    gc.set_threshold(viewer._OBJECTS)
-    gc.freeze()
+    gc.disable()
     spans = options.requests * viewer_ingest.BATCH
     columns = [
         parts(viewer_ingest.bodies(spans, is_gzip=False), options.turns),

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from orq_otel.viewer import conversation, malloc
+from orq_otel.viewer.garbage_worker import GarbageWorker
 from orq_otel.viewer.model.facts import Facts
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import Span
@@ -83,6 +84,7 @@ def run(settings: Settings) -> None:
         ports[_OTLP_HTTP] = (settings.otlp_http_port, "--otlp-http-port")
         ports[_OTLP_GRPC] = (settings.otlp_grpc_port, "--otlp-grpc-port")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(GarbageWorker()))
         # Ports come first: if a viewer is running already, this fails before it opens the store.
         sockets = {
             name: [stack.enter_context(one) for one in listening.bind(settings.host, *port)]

@@ -23,11 +23,6 @@ from orq_otel.viewer.terminal.log_filter import RepeatedLineFilter
 
 FAILED, WRONG_USAGE = 1, 2
 
-#: Python looks for reference cycles after this many new objects, instead of 700. A span is some
-#: hundred objects, which live as long as a transaction and are in no cycle, as is all that is
-#: imported.
-_OBJECTS = 10_000
-
 _EPILOG = """\
 Each option has an environment variable: ORQ_OTEL_VIEWER_OTLP_HTTP_PORT for --otlp-http-port. Give
 the token by ORQ_OTEL_VIEWER_TOKEN: others on this machine can see the arguments of a command.
@@ -95,7 +90,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: Namespace) -> int:
     """Run the viewer until a signal ends it."""
     extra.check()
-    gc.set_threshold(_OBJECTS)
+    gc.disable()  # while it imports: `GarbageWorker` takes over
     from orq_otel.viewer import server  # noqa: PLC0415 - `--help` needs none of it
     from orq_otel.viewer.ports.listening import PortError  # noqa: PLC0415 - the same
 
