@@ -159,8 +159,12 @@ def _first_of_user(messages: Any) -> str | None:
         return None
     for message in _items(messages) if isinstance(messages, str) else messages:
         if isinstance(message, Mapping) and message.get("role") == "user":
-            text = _FRAMING.sub("", _message_text(message)[:TITLE_SOURCE], count=1)
-            text = _SPACE.sub(" ", text).strip(" ")
+            text = _message_text(message)[:TITLE_SOURCE]
+            if "ask:" in text:
+                text = _FRAMING.sub("", text, count=1)
+            if "  " in text or not text.isprintable():  # the only space that is, is " "
+                text = _SPACE.sub(" ", text)
+            text = text.strip(" ")
             if text:
                 return text[:TITLE_LENGTH]
     return None

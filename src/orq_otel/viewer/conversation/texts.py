@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -25,13 +23,6 @@ from orq_otel.viewer.model.telemetry import Span
 
 #: How many characters of a text can be found.
 MOST: Final = 20_000
-#: Parts of the names of attributes that may hold an answer, and of some that never do.
-_ANSWER: Final = re.compile(
-    "output|completion|message|content|choice|result|response|return|text|tool_calls|generation"
-    "|reply|body|answer|event|data",
-    re.IGNORECASE,
-)
-_NO_ANSWER: Final = re.compile(r"usage|token|\.response\.(id|model|finish_reasons)$|^thread\.")
 
 
 def texts_of(span: Span, facts: Facts, tool: ToolUse | None = None) -> dict[int, str]:
@@ -47,8 +38,8 @@ def texts_of(span: Span, facts: Facts, tool: ToolUse | None = None) -> dict[int,
     said = facts.said
     found: list[str] = []
     if said is None or said.is_genai or span.events:
-        messages = table.asked(span)[-MOST_PARTS:]
-        if span.events or _may_answer(frozenset(span.attributes)):
+        messages = table.asked(span)[-MOST_PARTS:] if said is None or said.may_ask else []
+        if said is None or said.may_answer:
             messages += table.answered(span)
         for message in messages:
             if message.get("role") not in INSTRUCTING:
@@ -62,14 +53,11 @@ def texts_of(span: Span, facts: Facts, tool: ToolUse | None = None) -> dict[int,
     return {_digest(text): text[:MOST] for one in found if (text := one.strip())}
 
 
-@functools.lru_cache(maxsize=1024)
-def _may_answer(names: frozenset[str]) -> bool:
-    """Whether attributes may hold an answer, by their names alone: looking for it takes long."""
-    return any(_ANSWER.search(name) and not _NO_ANSWER.search(name) for name in names)
-
-
 def _of_message(message: Mapping[str, Any]) -> Iterator[str]:
     for raw in raw_parts(message):
+        if raw.get("type") == "text" and isinstance(text := raw.get("content"), str):
+            yield text  # as most
+            continue
         part = part_of(raw)
         if isinstance(part, ToolCall):
             yield f"{part.name} {part.arguments or ''}"

@@ -156,6 +156,13 @@ _COUNTS: Final = tuple(
 #: Attributes of the GenAI conventions with what a model was asked.
 _MESSAGES_IN: Final = (*INPUT, *PROMPT)
 _ASKED_IN: Final = (*_MESSAGES_IN, *INSTRUCTIONS)
+#: Parts of the names of attributes that may hold an answer, and of some that never do.
+_ANSWER: Final = re.compile(
+    "output|completion|message|content|choice|result|response|return|text|tool_calls|generation"
+    "|reply|body|answer|event|data",
+    re.IGNORECASE,
+)
+_NO_ANSWER: Final = re.compile(r"usage|token|\.response\.(id|model|finish_reasons)$|^thread\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,7 @@ class _Plan:
     is_genai: bool
     is_unanswered: bool
     may_ask: bool
+    may_answer: bool
     thread_ids: Names
     sessions: Names
     tags: Names
@@ -257,6 +265,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
             one.is_answered is not None and not one.is_answered(names) for one in applying
         ),
         may_ask=may_ask,
+        may_answer=any(_ANSWER.search(name) and not _NO_ANSWER.search(name) for name in names),
         thread_ids=(*ids, *there(more_ids))
         if is_genai
         else tuple(name for name in ids if name not in SESSIONS),
@@ -382,6 +391,7 @@ def read(span: Span) -> Said:
         or (is_genai and span.status != "ERROR" and _raised(span, operation, usage)),
         bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
+        plan.may_answer or bool(span.events),
     )
 
 
@@ -552,7 +562,7 @@ def _strings(value: Any, *, has_commas: bool) -> Iterator[str]:
         value = inner
     if isinstance(value, (list, tuple)):
         for one in value:
-            if one and isinstance(one, str) and not _OF_FRAMEWORKS.fullmatch(one):
+            if one and isinstance(one, str) and not (":" in one and _OF_FRAMEWORKS.fullmatch(one)):
                 yield one
 
 

@@ -103,6 +103,7 @@ class Said:
         is_error: Whether it failed.
         is_record: Whether it was made after a call, to record what that has answered.
         may_ask: Whether it may have input messages. If not, none are looked for.
+        may_answer: The same of output messages.
     """
 
     thread_id: str | None
@@ -119,6 +120,7 @@ class Said:
     is_error: bool
     is_record: bool
     may_ask: bool
+    may_answer: bool
 
 
 @dataclass(slots=True)  # not frozen, as `Span`
