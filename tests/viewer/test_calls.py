@@ -147,6 +147,16 @@ def test_an_estimate_of_the_answer_around_a_call_is_no_other_call(sums: Any) -> 
     assert counted(thread) == (1000, 100, PRICE)
 
 
+def test_a_call_below_a_span_that_never_ended_has_the_session_of_its_request(sums: Any) -> None:
+    """OpenAI's agents in JavaScript never end the span of a run that fails."""
+    refused = {**CALL_OF_NOBODY, "gen_ai.usage.input_tokens": None}
+    thread = sums(
+        span(1, (0, 100), {**NOBODY, "session.id": "t"}, scope="app", name="turn"),
+        span(3, (2, 98), {**refused, "gen_ai.usage.output_tokens": None}, parent=2, status="ERROR"),
+    )
+    assert (thread.spans, thread.errors) == (2, 1)
+
+
 def test_two_frameworks_around_two_calls(sums: Any) -> None:
     thread = sums(
         span(1, (0, 100), CALL, scope="framework"),

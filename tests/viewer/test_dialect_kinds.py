@@ -473,6 +473,40 @@ def test_openinference_by_hand_needs_no_messages_with_numbers(sqlite: SQLiteStor
 CHAT = talk([("Where is it?", [], "On its way."), ("Refund me.", [], "")], fails=True)
 
 
+def test_openai_agents_in_javascript_have_instructions_and_texts_apart() -> None:
+    """Instructions among the numbered messages, and what the model said in `input.value` alone."""
+    (span, *_) = spans_of("OpenInference", CHAT, THREAD)
+    items = [
+        {"type": "message", "role": "user", "content": "Where is it?"},
+        {"type": "function_call", "callId": "c1", "name": "track", "arguments": '{"n": 1}'},
+        {
+            "type": "function_call_result",
+            "callId": "c1",
+            "name": "track",
+            "output": {"type": "text", "text": "near"},
+        },
+        {"role": "assistant", "content": [{"type": "output_text", "text": "It is near."}]},
+        {"type": "message", "role": "user", "content": "Thanks."},
+    ]
+    told = {"openinference.span.kind": "LLM", "input.value": json.dumps(items)}
+    for number, (role, text) in enumerate(
+        [("system", "Be kind."), ("user", "Where is it?"), ("assistant", ""), ("user", "Thanks.")]
+    ):
+        told[f"llm.input_messages.{number}.message.role"] = role
+        if text:
+            told[f"llm.input_messages.{number}.message.content"] = text
+    call = {"type": "tool_call", "id": "c1", "name": "track", "arguments": '{"n": 1}'}
+    result = {"type": "tool_call_response", "id": "c1", "response": "near"}
+    assert table.asked(dataclasses.replace(span, attributes=told)) == [
+        *said("system", "Be kind."),
+        *said("user", "Where is it?"),
+        {"role": "assistant", "parts": [call]},
+        {"role": "tool", "parts": [result]},
+        *said("assistant", "It is near."),
+        *said("user", "Thanks."),
+    ]
+
+
 def test_openinferences_answer_that_is_a_whole_response_says_which_model_it_is_of() -> None:
     """As a function returns it that is decorated with `@tracer.llm`."""
     (span, *_) = spans_of("OpenInference", CHAT, THREAD)

@@ -34,7 +34,7 @@ def is_as_told(trace: Sequence[KeptSpan]) -> bool:
         return False
     parents: dict[str, str | None] = {}
     model_calls: list[str] = []
-    agents = 0
+    around = 0
     for one in trace:
         span, facts = one.span, one.facts
         said, operation = facts.said, facts.operation
@@ -50,18 +50,18 @@ def is_as_told(trace: Sequence[KeptSpan]) -> bool:
         if operation in SUMMARIES:
             if said.usage is not None or facts.is_model_call:
                 return False
-            agents += operation in AGENTS
         elif facts.is_model_call or operation in MODEL_CALLS:
             has_usage = facts.input_tokens or facts.output_tokens
             if operation is None or said.is_record or not has_usage:
                 return False
             model_calls.append(span.span_id)
         parents[span.span_id] = span.parent_id
+        around += operation in AGENTS or span.parent_id is None
     return (
         len(parents) == len(trace)
         and not _is_any_inside(model_calls, parents)
-        # Below an agent that was at work then:
-        and not (agents and any(_may_be_adopted(one, parents, agents) for one in trace))
+        # Below an agent that was at work then, or the first span:
+        and not (around and any(_may_be_adopted(one, parents, around) for one in trace))
     )
 
 
@@ -79,12 +79,12 @@ def _is_any_inside(ids: Sequence[str], parents: Mapping[str, str | None]) -> boo
     return False
 
 
-def _may_be_adopted(kept: KeptSpan, parents: Mapping[str, str | None], agents: int) -> bool:
-    """Whether a span of a trace with some agents may be put below another one."""
+def _may_be_adopted(kept: KeptSpan, parents: Mapping[str, str | None], around: int) -> bool:
+    """Whether a span may be put below one of those of its trace that others are put below."""
     parent, facts = kept.span.parent_id, kept.facts
     return (
         parent is not None
         and parent not in parents
         and (facts.is_model_call or facts.said is None or facts.said.is_genai)
-        and agents > (facts.operation in AGENTS)
+        and around > (facts.operation in AGENTS)
     )

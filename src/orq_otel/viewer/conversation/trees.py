@@ -62,7 +62,11 @@ class Tree:
         self._walk([one for one in nodes if one.key not in seen], seen)
 
     def _adopt(self) -> None:
-        """Put a call whose parent is missing below the agent of its trace that was at work then."""
+        """Put a call whose parent is missing below the agent of its trace that was at work then.
+
+        Or below the first span of the trace: OpenAI's agents in JavaScript never end a run's span
+        if it fails.
+        """
         agents: dict[str, list[Node]] | None = None
         for one in self.nodes:
             if not one.is_genai or one.parent is None or self.above(one) is not None:
@@ -70,7 +74,7 @@ class Tree:
             if agents is None:
                 agents = {}
                 for other in self.nodes:
-                    if other.operation in AGENTS:
+                    if other.operation in AGENTS or other.parent is None:
                         agents.setdefault(other.key[0], []).append(other)
             around = [
                 other

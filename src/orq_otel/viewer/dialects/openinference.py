@@ -122,15 +122,19 @@ def _usage(span: Span) -> Usage | None:
 
 def _asked(span: Span) -> Messages:
     found = messages(span, "llm.input_messages.")
+    before = [one for one in found if one["role"] in {"system", "developer"}]
     if found and len(found) == len(tree(span.attributes, "llm.input_messages.")):
-        if any(one["role"] in {"system", "developer"} for one in found):
+        if before:
             return found
         # In JavaScript, Anthropic's instructions stand among the parameters alone.
         set_up = asked(first(span.attributes, ("llm.invocation_parameters",)))
         return [one for one in set_up if one["role"] == "system"] + found
-    # DSPy's has texts alone there, and a message with a tool's call only here.
+    # DSPy's has texts alone there, and a message with a tool's call only here. OpenAI's agents in
+    # JavaScript have the instructions only there, and the model's texts only here.
     whole = asked(first(span.attributes, ("input.value",)))
-    return whole if len(whole) > len(found) else found
+    if any(one["role"] in {"system", "developer"} for one in whole):
+        before = []
+    return before + whole if len(whole) + len(before) > len(found) else found
 
 
 def _answered(span: Span) -> Messages:

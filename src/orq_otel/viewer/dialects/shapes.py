@@ -55,6 +55,7 @@ _RESULTS: Final = frozenset(
         "tool_result",
         "toolResult",
         "toolresult",  # Rig
+        "function_call_result",  # OpenAI's agents in JavaScript
         "function_call_output",
         "function_response",
         "custom_tool_call_output",
@@ -604,7 +605,7 @@ def _call(value: Mapping[str, Any]) -> Part:
             break
     found: Part = {
         "type": "tool_call",
-        "id": _first(value, ("call_id", "id", "toolCallId", "tool_call_id"))
+        "id": _first(value, ("call_id", "callId", "id", "toolCallId", "tool_call_id"))
         or _first(inner, ("id", "toolUseId", "call_id", "tool_call_id", "ref")),
         "name": _first(inner, ("name", "toolName", "tool_name", "tool_id"))
         or _first(value, ("name", "toolName", "tool_name")),
@@ -751,7 +752,7 @@ def _thought(value: Mapping[str, Any]) -> Part | None:
 
 def _result(value: Mapping[str, Any]) -> Part:
     call_id = _first(value, ("id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "ref"))
-    call_id = _first(value, ("call_id",)) or call_id
+    call_id = _first(value, ("call_id", "callId")) or call_id
     if call_id is None and isinstance(value.get("origin"), Mapping):
         call_id = _first(value["origin"], ("id",))
     for name in ("response", "output", "result", "content", "value"):
@@ -759,7 +760,7 @@ def _result(value: Mapping[str, Any]) -> Part:
             response = value[name]
             if isinstance(response, Mapping):
                 if _kind(response) in _WRAPPED:
-                    response = response.get("value", response)
+                    response = response.get("value", response.get("text", response))
                 elif set(response) == {"result"}:  # a function of Gemini has one value
                     response = response["result"]
             return {"type": "tool_call_response", "id": call_id, "response": _plain(response)}
