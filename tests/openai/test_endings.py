@@ -546,14 +546,14 @@ def test_each_choice_that_never_ended_says_error(
 
 
 @pytest.mark.parametrize("ask", [chat, completions, pytest.param(responses, marks=responses_api)])
-def test_an_empty_stream_never_ended(
+def test_an_empty_stream_is_an_error(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, ask: Callable[..., Any]
 ) -> None:
     server.script(streams())
     assert list(ask(asked, stream=True)) == []
 
-    assert instrumented.one().status.status_code is StatusCode.UNSET
-    assert told(instrumented.one())[REASONS] == ("error",)
+    assert instrumented.one().status.description == "No events in the response"
+    assert {name: told(instrumented.one()).get(name) for name in NOTHING} == NOTHING
 
 
 @pytest.fixture
@@ -621,6 +621,39 @@ def test_what_comes_in_the_place_of_a_stream_is_read(
         assert {name: value for name, value in told(span).items() if name in names} == expected
         assert (span.status.description or "").startswith(begin)
         assert ("gen_ai.output.messages" in told(span)) == ("gen_ai.response.model" in expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b": ping\n\n", b"data: [DONE]\n\n", b"data: " + as_json(REFUSAL)],
+    ids=["nothing", "a comment", "an end", "an error without its end"],
+)
+def test_events_that_never_come_are_an_error(
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    in_every_way: Callable[[Callable[..., Any]], list[Any]],
+    body: bytes,
+) -> None:
+    server.script(*[Answer(http(body, content_type="text/event-stream"))] * 5)
+    assert in_every_way(chat) == []
+    with chat(asked.with_streaming_response, stream=True) as raw:
+        list(raw.iter_lines())
+
+    assert len(captured.spans) == 5
+    for span in captured.spans:
+        assert {name: told(span).get(name) for name in NOTHING} == NOTHING
+        assert span.status.description == "No events in the response"
+
+
+@since("1.82", "responses.retrieve(stream)")
+def test_a_stored_response_may_have_no_more_events(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(b"", content_type="text/event-stream")))
+    assert list(asked.responses.retrieve("resp_1", stream=True, starting_after=9)) == []
+
+    assert captured.one().status.status_code is StatusCode.UNSET
 
 
 def test_events_of_another_content_type_are_events(

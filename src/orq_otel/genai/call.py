@@ -156,7 +156,7 @@ class Call:
         read_model: Reads the model's name from `sent`, or returns None. Set only where the name
             there is more exact than the one in the body.
         read_skipped: Reads the answer that came in the place of a stream's events, or returns None.
-            Set only where the response says that it has no events.
+            None where the response says that it has events. Set only where a stream is read.
     """
 
     __slots__ = (
@@ -183,7 +183,7 @@ class Call:
 
     sent: Any
     read_model: Callable[[Any], str | None]
-    read_skipped: Callable[[], Any]
+    read_skipped: Callable[[], Any] | None
     _feed: Callable[[Any], None]
     _gaps: Gaps
 
@@ -340,7 +340,7 @@ class Call:
         leave_note(partial(self._end_stream, at, is_whole=is_whole))
 
     def _end_stream(self, at: _Moment | None, *, is_whole: bool) -> None:
-        is_cut = not is_whole or self._reader is None  # nothing has come
+        is_cut = not is_whole or not hasattr(self, "_feed")  # nothing has come
         try:
             self._read_chunks(is_whole=is_whole)
             if is_whole and is_cut and hasattr(self, "read_skipped"):
@@ -352,8 +352,11 @@ class Call:
 
     def _take_skipped(self) -> None:
         """Say that no events came, or which error came in their place. Read what else came."""
+        read = self.read_skipped
+        if read is None and REQUEST_STREAM not in self._attributes:
+            return  # a stored response has none after its last
         try:
-            answer = self.read_skipped()
+            answer = None if read is None else read()
             if answer is not None:
                 self.respond(answer, is_end=False)
         except Exception as error:  # noqa: BLE001 - it may be anything

@@ -73,6 +73,8 @@ class Body:
         self._is_read = is_read
         kind = content_type(response)
         self._is_events = EVENTS in kind
+        if self._is_events:
+            call.read_skipped = None
         self._is_opaque = kind.startswith(_OPAQUE)
         self._is_binary = kind.startswith(_BINARY)
         self._is_page = kind.startswith("text/html")
@@ -189,7 +191,10 @@ class _Aside:
 
 def event_stream(stream: Any, call: Call) -> Any:
     """A proxy of a stream, which ends `call`."""
-    return stream_proxy(stream, call) if has_events(stream.response) else other_stream(stream, call)
+    if not has_events(getattr(stream, "response", None)):
+        return other_stream(stream, call)
+    call.read_skipped = None
+    return stream_proxy(stream, call)
 
 
 def other_stream(stream: Any, call: Call) -> Any:
