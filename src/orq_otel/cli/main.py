@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser(arguments).parse_args(arguments)
         code = int(options.run(options))
-        sys.stdout.flush()
+        print(end="", flush=True)  # noqa: T201 - `sys.stdout` is None where it was closed
     except ModuleNotFoundError as error:
         from orq_otel.viewer import extra  # noqa: PLC0415 - a command of the viewer was asked for
 
