@@ -325,6 +325,28 @@ def test_a_slip_that_keeps_spans_from_where_they_are_wanted(
     assert slip in notes(report)["ORQ-S10"]
 
 
+def test_a_file_that_configures_the_sdk_says_where_spans_go(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    package = tmp_path / "opentelemetry" / "configuration"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    file = package / "otel.yaml"
+    file.touch()
+    variables = {"OTEL_CONFIG_FILE": str(file), "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    code, report = doctor(
+        python=str(tmp_path), OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **variables
+    )
+    assert (code, problems(report)) == (0, {})
+    said = "configure() does not read the file of OTEL_CONFIG_FILE."
+    assert (notes(report)["ORQ-S10"], "ORQ-N01" in notes(report)) == (said, True)
+    code, report = examine(
+        WELL, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **variables
+    )
+    assert (code, list(problems(report))) == (1, ["ORQ-S10"])
+    assert problems(report)["ORQ-S10"].startswith(said.removesuffix("."))
+
+
 def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:
     blocked = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "opentelemetry.distro"
     (tmp_path / "sitecustomize.py").write_text(
@@ -1331,6 +1353,13 @@ def test_output_may_go_anywhere() -> None:
     with redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit):
         main(["--version"])
     assert output.getvalue() == f"orq-otel {__version__}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this machine has no such shell")
+def test_output_may_go_nowhere() -> None:
+    command = f'"{sys.executable}" -m orq_otel doctor --explain ORQ-T01 >&-'
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_each_job_of_run_is_explained() -> None:

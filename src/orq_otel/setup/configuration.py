@@ -17,7 +17,12 @@ from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from packaging.requirements import Requirement
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER, UNSUPPORTED_CLIENT
+from orq_otel.foundations.codes import (
+    IGNORED_ARGUMENT,
+    NO_SUCH_EXPORTER,
+    UNKNOWN_VARIABLE,
+    UNSUPPORTED_CLIENT,
+)
 from orq_otel.foundations.guard import place_of, report, warn_once
 from orq_otel.foundations.once import locked
 from orq_otel.foundations.settings import Settings
@@ -34,12 +39,14 @@ from orq_otel.orq import OrqInstrumentor
 from orq_otel.propagation.start import start
 from orq_otel.setup.children import flush_at_end
 from orq_otel.setup.destination import (
+    CONFIGURATION,
     GRPC,
     HTTP,
     SIGNALS,
     Destination,
     Signal,
     destinations,
+    has_configuration,
     is_asked_for,
     is_off,
     is_sdk_disabled,
@@ -404,6 +411,12 @@ def _set_up(arguments: Arguments) -> Handle:
             'pip install "orq-otel[otlp]".'
         ) from error
     if is_new:
+        if has_configuration():
+            warn_once(
+                UNKNOWN_VARIABLE,
+                f"configure() does not read the file of {CONFIGURATION}. Start the program with "
+                "opentelemetry-instrument, which does, or leave that variable out and set others.",
+            )
         trace.set_tracer_provider(provider)
         state.made = provider
     elif arguments.service_name is not None:

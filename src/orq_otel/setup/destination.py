@@ -238,6 +238,8 @@ def _with_path(signal: Signal, endpoint: str) -> str:
     return f"{endpoint}/v1/{signal}"
 
 
+#: The variable for a file of which opentelemetry-instrument makes providers.
+CONFIGURATION: Final = "OTEL_CONFIG_FILE"
 #: Variables that name a session of the user's, which authorizes traces, or all signals.
 _CREDENTIAL_PROVIDERS: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -251,6 +253,11 @@ def _with_key(key: str, own_headers: dict[str, str] | None) -> dict[str, str] | 
         return own_headers
     # Older exporters ignore the variable's headers if they get any as an argument.
     return {"authorization": f"Bearer {key}", **headers_of_environment(), **(own_headers or {})}
+
+
+def has_configuration() -> bool:
+    """Whether a variable names a file that configures the SDK in the place of variables."""
+    return bool(os.environ.get(CONFIGURATION, "").strip())
 
 
 def has_credential_provider() -> bool:

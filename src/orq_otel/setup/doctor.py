@@ -28,9 +28,11 @@ from orq_otel.propagation import propagator
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import (
+    CONFIGURATION,
     CONSOLE,
     GRPC,
     destinations_in,
+    has_configuration,
     headers_of_environment,
     is_off,
     is_sdk_disabled,
@@ -88,9 +90,14 @@ def without_program() -> Report:
     ]
     findings = [*environment.findings(needs_distro=True), *environment.content(), *logged()]
     if asked and not environment.names_protocol():
-        findings.extend(_ask_both_ways(*asked[0]))
+        answers = _ask_both_ways(*asked[0])
     else:
-        findings.extend(ask(asked))
+        answers = list(ask(asked))
+    if has_configuration():
+        details = f"configure() does not read the file of {CONFIGURATION}."
+        answers = [Finding(one.code, one.details, is_problem=False) for one in answers]
+        answers.append(Finding(codes.UNKNOWN_VARIABLE, details, is_problem=False))
+    findings.extend(answers)
     facts = [f"  traces would go to {one.shown} ({one.protocol})" for one, _ in environment.where()]
     return Report.of(findings, [*environment.facts(), *facts])
 
