@@ -168,8 +168,8 @@ BAD_VARIABLE: Final = _no_effect(
 UNKNOWN_VARIABLE: Final = _no_effect(
     "ORQ-S10",
     "An environment variable is set that nothing reads, perhaps a name with a slip.",
-    "Correct its name: docs/settings.md has ours, and OpenTelemetry's documentation its own. A file "
-    "in OTEL_CONFIG_FILE is for opentelemetry-instrument.",
+    "Correct its name: docs/settings.md has ours, and OpenTelemetry's documentation its own. A "
+    "file in OTEL_CONFIG_FILE is for opentelemetry-instrument.",
 )
 BAD_LABELS: Final = _not_grouped(
     "ORQ-S02",
