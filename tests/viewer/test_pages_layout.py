@@ -12,7 +12,7 @@ pytest.importorskip("playwright")
 from axe_playwright_python.sync_playwright import Axe
 
 from . import conversations
-from .browsing import PATIENCE, Browser, Site, browser, site
+from .browsing import PATIENCE, Browser, Site, browser, expect, site
 from .states import STATES, WIDTHS, show, sites
 
 __all__ = ["browser", "site"]
@@ -134,6 +134,29 @@ def test_nothing_is_cut_or_too_small(
                 wrong[f"{name}, {theme}"] = {what: some for what, some in found.items() if some}
     context.close()
     assert wrong == {}
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_bar_fits_a_phone_whatever_it_says(browser: Browser, site: Site, width: int) -> None:
+    site.store.write(conversations.support())
+    with browser.new_context(
+        viewport={"width": width, "height": 600},
+        has_touch=True,
+        is_mobile=True,
+        timezone_id="America/Argentina/Buenos_Aires",
+    ) as context:
+        page = context.new_page()
+        page.goto(site.url + "/threads/support-4217")
+        expect(page.locator("#zone")).to_contain_text("Buenos Aires")
+        context.set_offline(True)
+        expect(page.locator("#live")).to_have_text("No connection")
+        edges = page.locator(".brand, .controls > *").evaluate_all(
+            "all => all.map((one) => one.getBoundingClientRect())"
+            ".flatMap(({ left, right }) => [left, right])"
+        )
+        assert edges == sorted(edges)
+        assert edges[-1] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_plots_fit_a_page_that_is_four_times_as_large(browser: Browser, site: Site) -> None:
