@@ -31,7 +31,7 @@ from orq_otel.viewer.store.clickhouse_rows import (
     scope_of,
 )
 from orq_otel.viewer.store.clickhouse_server import Server
-from orq_otel.viewer.store.clickhouse_spans import RawSpans, Window, few, with_records
+from orq_otel.viewer.store.clickhouse_spans import ALWAYS, RawSpans, Window, few, with_records
 from orq_otel.viewer.store.clickhouse_texts import Texts
 
 #: How many traces are decided on together.
@@ -215,7 +215,9 @@ class Index:
 
     def _sweep_day(self, day: int, *, has_records: bool) -> None:
         activity = self._tables.name("activity")
-        window = Window(bounded(day * DAY), bounded((day + 1) * DAY))
+        # The last hour is that of whatever began later.
+        after = ALWAYS.until if day == LATEST_HOUR * SECOND // DAY else (day + 1) * DAY
+        window = Window(bounded(day * DAY), bounded(after))
         changed = self._raw.traces_unlike(
             f"SELECT trace_id, max(of_trace) AS number FROM {activity} FINAL"
             f" WHERE {of_day(day)} AND NOT {_IS_OF_AGENT} GROUP BY trace_id",
