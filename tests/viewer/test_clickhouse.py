@@ -724,9 +724,11 @@ def test_a_failure_says_what_to_do_and_no_sql(
         ("452. (SETTING_CONSTRAINT_VIOLATION)", "Options of the address lower it", False),
         ("201. (QUOTA_EXCEEDED)", "quota is used up for now", True),
         ("202. (TOO_MANY_SIMULTANEOUS_QUERIES)", "the server is busy", True),
+        ("242. (TABLE_IS_READ_ONLY)", "cannot be written to for now", True),
+        ("210. Connection (ALL_CONNECTION_TRIES_FAILED)", "another server of its cluster", True),
     ],
 )
-def test_a_limit_that_is_not_of_the_address(
+def test_what_is_not_of_the_address(
     database: Database, error: str, told: str, is_temporary: bool
 ) -> None:
     with database.store() as store:

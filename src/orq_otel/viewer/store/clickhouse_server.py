@@ -429,6 +429,11 @@ _ADVICE: Final = (
         False,
     ),
     ("TOO_MANY", "the server is busy.", True),
+    ("TABLE_IS_READ_ONLY", "its tables cannot be written to for now.", True),
+    *(
+        (name, "another server of its cluster does not answer.", True)
+        for name in ("ALL_CONNECTION_TRIES_FAILED", "KEEPER_EXCEPTION", "SOCKET_TIMEOUT")
+    ),
     (_CUT, "the connection ended before the answer did.", True),
     ("Connection", "the server does not answer. Does it run?", True),
     ("timed out", "the server takes too long to answer.", True),
