@@ -18,14 +18,15 @@ from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import AZURE_NAMESPACE, PROVIDER_NAME
+from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, sync_wrapper, traced_context
 from orq_otel.labels import agents_sdk
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.raw import (
     RawResponseProxy,
-    event_stream,
     is_unparsed,
+    other_stream,
     parsed,
     respond_with_body,
     served_model,
@@ -37,6 +38,7 @@ from orq_otel.openai.requests import (
     caller_thread,
     find,
     guardrail,
+    has_events,
     request_fields,
     served_by,
     start_attributes,
@@ -160,5 +162,8 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         call.respond(parsed(result) if is_unparsed(result.__class__) else result)
         return result
     # Not the options, which would be kept in memory as long as the stream.
-    call.sent = getattr(result, "response", None)
-    return event_stream(result, call)
+    call.sent = response = getattr(result, "response", None)
+    if not has_events(response):
+        return other_stream(result, call)
+    call.read_skipped = None
+    return stream_proxy(result, call)

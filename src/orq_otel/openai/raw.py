@@ -191,7 +191,7 @@ class _Aside:
 
 def event_stream(stream: Any, call: Call) -> Any:
     """A proxy of a stream, which ends `call`."""
-    if not has_events(getattr(stream, "response", None)):
+    if not has_events(stream.response):
         return other_stream(stream, call)
     call.read_skipped = None
     return stream_proxy(stream, call)
