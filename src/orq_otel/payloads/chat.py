@@ -188,13 +188,10 @@ def add_finish_reasons(choices: Any, attributes: Attributes) -> list[str]:
     """Add the finish reason of each choice to `attributes`, and return them."""
     if not choices or type(choices) is not list:
         return []
-    first = islice(choices, MOST_CHOICES)
     try:
-        reasons = [
-            reason if (reason := choice.finish_reason) in REASONS else _reason(reason)
-            for choice in first
-        ]
-    except (AttributeError, TypeError):  # one of them is not a choice, or not a reason
+        (choice,) = choices  # nearly always
+        reasons = [_reason(choice.finish_reason)]
+    except UNUSUAL:  # there are several, or it is not a choice
         first = islice(choices, MOST_CHOICES)
         reasons = [_reason(get(choice, "finish_reason")) for choice in first]
     attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
