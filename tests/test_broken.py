@@ -297,6 +297,8 @@ OUTERMOST: Final = {
 #: Where a decorator takes in what it was given. What raises here is refused where it is written.
 REFUSING: Final = {
     "orq_otel.foundations.caching:Uncached.__init__",
+    "orq_otel.threads.details:as_text",
+    "orq_otel.threads.details:plain",
     "orq_otel.threads.frames:as_id",
     "orq_otel.threads.frames:as_tags",
     "orq_otel.threads.frames:check_tag",
