@@ -168,7 +168,6 @@ def kept(reader: Any, chunks: Iterable[Any]) -> int:
         read_request=lambda _: {},
         read_response=lambda _: {},
         new_stream_reader=lambda: reader,
-        is_standard=False,
     )
     telemetry = Telemetry(NoOpTracer(), Errors(lambda _: None, lambda *_: ()))
     started = {"gen_ai.provider.name": "openai"}

@@ -199,7 +199,7 @@ def _send(
 class _Answer(http.client.HTTPResponse):
     """An answer that has to come within seconds as a whole, and not only each piece of it."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: socket.socket, /, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock))
 
