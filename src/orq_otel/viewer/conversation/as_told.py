@@ -61,7 +61,7 @@ def is_as_told(trace: Sequence[KeptSpan]) -> bool:
         len(parents) == len(trace)
         and not _is_any_inside(model_calls, parents)
         # Below an agent that was at work then, or the first span:
-        and not (around and any(_may_be_adopted(one, parents, around) for one in trace))
+        and not any(_may_be_adopted(one, parents, around) for one in trace)
     )
 
 

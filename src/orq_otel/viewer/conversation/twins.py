@@ -122,11 +122,15 @@ class Twins:
         for one in self.tree.nodes:
             if is_model_call(one) and one.key not in self._around:
                 beside.setdefault((one.key[0], one.parent), []).append(one)
-        for group in beside.values():
+        self._compare(beside.values(), self._find_ended_early)
+
+    def _compare(self, groups: Iterable[list[Node]], find: Callable[[list[Node]], None]) -> None:
+        """Join the records in each of some groups of calls, and then what else is found there."""
+        for group in groups:
             if len(group) > 1:
                 group.sort(key=lambda one: one.start)
                 self._pair(group)
-                self._find_ended_early(group)
+                find(group)
 
     def _pair(self, calls: Sequence[Node]) -> None:
         """Join records of a call with it: its usage without an operation, or a stream's result.
@@ -179,11 +183,7 @@ class Twins:
         for one in filter(is_model_call, (*calls, *others)):
             threads.setdefault(one.thread, []).append(one)
         self._find_responses((*self.tree.nodes, *others))
-        for group in threads.values():
-            if len(group) > 1:
-                group.sort(key=lambda one: one.start)
-                self._pair(group)
-                self._find_overlaps(group)
+        self._compare(threads.values(), self._find_overlaps)
 
     def _find_overlaps(self, calls: list[Node]) -> None:
         """Find calls that two instrumentations report, neither inside of the other's span."""
