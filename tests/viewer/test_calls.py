@@ -157,6 +157,11 @@ def test_a_call_below_a_span_that_never_ended_has_the_session_of_its_request(sum
     assert (thread.spans, thread.errors) == (2, 1)
 
 
+def test_a_call_below_a_span_that_is_missing_is_inside_of_the_first(sums: Any) -> None:
+    thread = sums(span(1, (0, 100), CALL), span(3, (2, 98), CALL, parent=2))
+    assert counted(thread) == (1000, 100, PRICE)
+
+
 def test_two_frameworks_around_two_calls(sums: Any) -> None:
     thread = sums(
         span(1, (0, 100), CALL, scope="framework"),
