@@ -215,10 +215,11 @@ def test_a_file_that_goes_away(tmp_path: Path, how: str) -> None:
             for one in database.parent.glob("*" if how == "deleted with its log" else "*.db"):
                 one.unlink()
         answer = post(viewer)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert "deleted or replaced" in status_pb2.Status.FromString(answer.content).message
-        # The sender tries again.
-        assert post(viewer).status_code == 200
+        if answer.status_code != 200:  # else the viewer's own work has found it before
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert "deleted or replaced" in status_pb2.Status.FromString(answer.content).message
+            # The sender tries again.
+            assert post(viewer).status_code == 200
         threads = httpx.get(f"{viewer.pages}/api/threads").json()["threads"]
         assert sum(thread["spans"] for thread in threads) == expected
         assert viewer.stop().count("Spans in the old one are gone") == 1
@@ -241,13 +242,16 @@ def test_a_sender_over_grpc_is_told_that_a_file_went_away(tmp_path: Path, how: s
                 (tmp_path / "other.db").rename(database)
             else:
                 database.unlink()
-            with pytest.raises(grpc.RpcError) as caught:
+            try:
                 sender.Export(content, timeout=30)
-            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-            assert "deleted or replaced" in caught.value.details()
-            # The sender tries again.
-            sender.Export(content, timeout=30)
-        viewer.stop()
+            except grpc.RpcError as error:
+                refused = error.code(), "deleted or replaced" in error.details()
+                # The sender tries again.
+                sender.Export(content, timeout=30)
+            else:  # the viewer's own work has found it before
+                refused = None
+            assert refused in {None, (grpc.StatusCode.UNAVAILABLE, True)}
+        assert viewer.stop().count("Spans in the old one are gone") == 1
     assert count(database) == 1
 
 
