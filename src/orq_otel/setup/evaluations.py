@@ -32,7 +32,7 @@ from orq_otel.orq.annotations import Judgement, annotate
 from orq_otel.threads.details import plain
 from orq_otel.threads.frames import Thread, current_thread, nested
 from orq_otel.threads.inbound import accept
-from orq_otel.threads.misuse import SafeText, is_refusal, warn_of_misuse
+from orq_otel.threads.misuse import is_refusal, warn_of_misuse, wrong_type, wrong_value
 
 #: The name of the evaluation that `feedback` makes.
 USER_FEEDBACK: Final = "user_feedback"
@@ -210,17 +210,15 @@ def _attributes(judgement: Judgement) -> dict[str, Any]:
     }
     attributes: dict[str, Any] = {key: text for key, text in texts.items() if text is not None}
     if semconv.EVALUATION_NAME not in attributes:
-        raise ValueError(SafeText("evaluation() needs a name, such as evaluation('relevance')."))
+        raise wrong_value("evaluation() needs a name, such as evaluation('relevance').")
     if score is not None:
         if not isinstance(score, (int, float)):
-            raise TypeError(
-                SafeText(f"An evaluation takes a score that is a number, got {_kind(score)}.")
-            )
+            raise wrong_type(f"An evaluation takes a score that is a number, got {_kind(score)}.")
         if not math.isfinite(score):
-            raise ValueError(SafeText("An evaluation takes a score that is finite."))
+            raise wrong_value("An evaluation takes a score that is finite.")
         attributes[semconv.EVALUATION_SCORE_VALUE] = float(score)
     if attributes.keys() <= {semconv.EVALUATION_NAME, semconv.EVALUATOR}:
-        raise ValueError(SafeText("An evaluation needs a score, a label or an explanation."))
+        raise wrong_value("An evaluation needs a score, a label or an explanation.")
     return attributes
 
 
@@ -229,9 +227,7 @@ def _text(what: str, value: object, *, is_long: bool = False) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise TypeError(
-            SafeText(f"An evaluation takes {what} that is a string, got {_kind(value)}.")
-        )
+        raise wrong_type(f"An evaluation takes {what} that is a string, got {_kind(value)}.")
     value = plain(value)
     if not value.strip():
         return None
@@ -258,11 +254,9 @@ def _subject(span: Any, response_id: Any, thread: Any) -> _Subject:
         found = None
     response_id = _text("a response id", response_id)
     if context is None and response_id is None and found is None:
-        raise ValueError(
-            SafeText(
-                "An evaluation needs to know what it is about: call it inside a span or a thread, "
-                "or pass span=, response_id= or thread=."
-            )
+        raise wrong_value(
+            "An evaluation needs to know what it is about: call it inside a span or a thread, "
+            "or pass span=, response_id= or thread=."
         )
     return _Subject(span, context, found, response_id)
 
@@ -272,5 +266,5 @@ def _context(span: Any) -> SpanContext | None:
     get_context = getattr(span, "get_span_context", None)
     context = span if get_context is None else get_context()
     if context is not None and not isinstance(context, SpanContext):
-        raise TypeError(SafeText(f"An evaluation takes a span or its context, got {_kind(span)}."))
+        raise wrong_type(f"An evaluation takes a span or its context, got {_kind(span)}.")
     return context if context is not None and context.is_valid else None

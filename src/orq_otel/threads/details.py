@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
-from orq_otel.threads.misuse import SafeText
+from orq_otel.threads.misuse import wrong_type, wrong_value
 
 #: What metadata may hold. Integers have at most 64 bits and numbers are finite: others could not
 #: be exported.
@@ -94,16 +94,11 @@ def as_user(user: object) -> str | None:
     """
     text = as_text(user)
     if text is None and user is not None:
-        raise TypeError(
-            SafeText(
-                "thread() takes a user that is a string, an int or a UUID, got "
-                f"{type(user).__name__}."
-            )
+        raise wrong_type(
+            f"thread() takes a user that is a string, an int or a UUID, got {type(user).__name__}."
         )
     if text is not None and not text.strip():
-        raise ValueError(
-            SafeText("thread() takes a user that is not empty. Leave it out if there is none.")
-        )
+        raise wrong_value("thread() takes a user that is not empty. Leave it out if there is none.")
     return text
 
 
@@ -132,11 +127,9 @@ def usable_metadata(metadata: object) -> tuple[Metadata, Exception | None]:
     if isinstance(metadata, Metadata):
         return metadata, None
     if not isinstance(metadata, Mapping):
-        return NO_METADATA, TypeError(
-            SafeText(
-                "thread() takes metadata as a mapping of keys to values, got "
-                f"{type(metadata).__name__}."
-            )
+        return NO_METADATA, wrong_type(
+            "thread() takes metadata as a mapping of keys to values, got "
+            f"{type(metadata).__name__}."
         )
     found: dict[str, MetadataValue] = {}
     wrong: Exception | None = None
@@ -147,9 +140,7 @@ def usable_metadata(metadata: object) -> tuple[Metadata, Exception | None]:
             wrong = wrong or error
             continue
         if len(found) >= MAX_KEYS and name not in found:
-            wrong = wrong or ValueError(
-                SafeText(f"thread() takes at most {MAX_KEYS} keys of metadata.")
-            )
+            wrong = wrong or wrong_value(f"thread() takes at most {MAX_KEYS} keys of metadata.")
             break
         found[name] = plain
     return _metadata(found), wrong
@@ -171,37 +162,31 @@ def merged(outer: Metadata, inner: Metadata) -> Metadata:
 
 def _key(key: object) -> str:
     if not isinstance(key, str):
-        raise TypeError(
-            SafeText(f"thread() takes keys of metadata that are strings, got {type(key).__name__}.")
+        raise wrong_type(
+            f"thread() takes keys of metadata that are strings, got {type(key).__name__}."
         )
     if not plain(key).strip() or len(key) > MAX_KEY:
-        raise ValueError(
-            SafeText(f"thread() takes keys of metadata that have 1 to {MAX_KEY} characters.")
-        )
+        raise wrong_value(f"thread() takes keys of metadata that have 1 to {MAX_KEY} characters.")
     return plain(key)
 
 
 def _value(value: object) -> MetadataValue:
     if isinstance(value, str):
         if len(value) > MAX_VALUE:
-            raise ValueError(
-                SafeText(f"thread() takes metadata of at most {MAX_VALUE} characters a value.")
-            )
+            raise wrong_value(f"thread() takes metadata of at most {MAX_VALUE} characters a value.")
         return plain(value)
     if isinstance(value, bool):
         return bool(value)
     if isinstance(value, int):
         number = int(value)
         if not -(2**63) <= number < 2**63:
-            raise ValueError(SafeText("thread() takes integers in metadata of at most 64 bits."))
+            raise wrong_value("thread() takes integers in metadata of at most 64 bits.")
         return number
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(SafeText("thread() takes numbers in metadata that are finite."))
+            raise wrong_value("thread() takes numbers in metadata that are finite.")
         return float(value)
-    raise TypeError(
-        SafeText(
-            "thread() takes metadata with texts, numbers and truth values, got "
-            f"{type(value).__name__}. Leave out keys that have no value."
-        )
+    raise wrong_type(
+        "thread() takes metadata with texts, numbers and truth values, got "
+        f"{type(value).__name__}. Leave out keys that have no value."
     )

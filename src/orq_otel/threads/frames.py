@@ -31,7 +31,7 @@ from orq_otel.threads.details import (
     merged,
     plain,
 )
-from orq_otel.threads.misuse import SafeText
+from orq_otel.threads.misuse import wrong_type, wrong_value
 
 #: In characters. Longer ids, tags and users are kept, but Langfuse drops them, and MLflow refuses
 #: ids of more than 250.
@@ -345,11 +345,9 @@ def validated(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
 def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
     """Make a thread, checking its id and each tag, without the cache."""
     if not id.strip():
-        raise ValueError(
-            SafeText(
-                "thread() needs a non-empty id: pass the id of your conversation, "
-                'or new_thread_id("support") to make one.'
-            )
+        raise wrong_value(
+            "thread() needs a non-empty id: pass the id of your conversation, "
+            'or new_thread_id("support") to make one.'
         )
     for tag in tags:
         check_tag(tag)
@@ -383,11 +381,9 @@ def warn_of_length() -> None:
 def check_tag(tag: object) -> None:
     """Raise a `TypeError` or `ValueError` if this cannot be a tag."""
     if not isinstance(tag, str):
-        raise TypeError(
-            SafeText(f"thread() takes tags that are strings, got {type(tag).__name__}.")
-        )
+        raise wrong_type(f"thread() takes tags that are strings, got {type(tag).__name__}.")
     if not plain(tag).strip():
-        raise ValueError(SafeText("thread() takes tags that are not empty."))
+        raise wrong_value("thread() takes tags that are not empty.")
 
 
 def plain_thread(
@@ -416,17 +412,13 @@ def as_id(id: object) -> str:  # noqa: A002
     if text is not None:
         return text
     if callable(id):
-        raise TypeError(
-            SafeText(
-                "thread() takes a callable as id only as a decorator on a function, "
-                "@thread(lambda request: request.session_id). In a with block, give the id itself."
-            )
+        raise wrong_type(
+            "thread() takes a callable as id only as a decorator on a function, "
+            "@thread(lambda request: request.session_id). In a with block, give the id itself."
         )
-    raise TypeError(
-        SafeText(
-            f"thread() takes an id that is a string, an int or a UUID, got {type(id).__name__}. "
-            'Pass the id of your conversation, or new_thread_id("support") to make one.'
-        )
+    raise wrong_type(
+        f"thread() takes an id that is a string, an int or a UUID, got {type(id).__name__}. "
+        'Pass the id of your conversation, or new_thread_id("support") to make one.'
     )
 
 
@@ -435,17 +427,13 @@ def as_tags(tags: object) -> tuple[Any, ...]:
     if type(tags) is tuple:
         return tags
     if isinstance(tags, (str, bytes)):
-        raise TypeError(
-            SafeText(
-                f"thread() takes tags as a list of strings, got one {type(tags).__name__}. "
-                "Write tags=[tag]."
-            )
+        raise wrong_type(
+            f"thread() takes tags as a list of strings, got one {type(tags).__name__}. "
+            "Write tags=[tag]."
         )
     if not isinstance(tags, Iterable) or isinstance(tags, Mapping):
-        raise TypeError(
-            SafeText(
-                f"thread() takes tags as a list of strings, got {type(tags).__name__}. "
-                "Leave tags out if there are none."
-            )
+        raise wrong_type(
+            f"thread() takes tags as a list of strings, got {type(tags).__name__}. "
+            "Leave tags out if there are none."
         )
     return tuple(tags)

@@ -28,6 +28,16 @@ class SafeText(str):
     __slots__ = ()
 
 
+def wrong_type(message: str) -> TypeError:
+    """The error that refuses something of a wrong type."""
+    return TypeError(SafeText(message))
+
+
+def wrong_value(message: str) -> ValueError:
+    """The error that refuses a wrong value."""
+    return ValueError(SafeText(message))
+
+
 def is_refusal(error: Exception) -> bool:
     """Whether this package raised the error on purpose, to refuse wrong use."""
     return bool(error.args) and isinstance(error.args[0], SafeText)

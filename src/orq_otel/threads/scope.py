@@ -54,6 +54,8 @@ from orq_otel.threads.misuse import (
     is_refusal,
     loggable,
     warn_of_misuse,
+    wrong_type,
+    wrong_value,
 )
 from orq_otel.threads.passed_by import decorated
 from orq_otel.threads.templates import WrongCallError, detail_resolver, is_template, resolvers
@@ -70,13 +72,13 @@ Id: TypeAlias = str | int | UUID | Thread | Mapping[str, Any]
 _CURRENT: Any = object()
 
 #: The error message if there is neither an id nor anything else.
-_NO_ID: Final = SafeText(
+_NO_ID: Final = (
     'thread() needs the id of your conversation, thread("support-42"), '
     'or for a new one thread(new_thread_id("support")).'
 )
 
 #: The error message if an id in a block looks like a template.
-_BRACES: Final = SafeText(
+_BRACES: Final = (
     "thread() takes the id in a with block as it is, braces too: only decorators fill in "
     'templates, @thread("ticket-{ticket_id}"). Write f"ticket-{ticket_id}", or pass a Thread for '
     "an id with braces."
@@ -142,18 +144,16 @@ class Scope(Frame):
         self.fresh: Once[Thread] = []
         self._arguments = _Arguments(id, (), None, None, None)
         if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
-            raise TypeError(
-                SafeText(
-                    f"@thread needs parentheses and an id, and got {_short_name(id)} instead. "
-                    'Write @thread("support-42"), @thread("ticket-{ticket_id}") over an argument '
-                    "of the handler, or @thread(lambda request: request.session_id)."
-                )
+            raise wrong_type(
+                f"@thread needs parentheses and an id, and got {_short_name(id)} instead. "
+                'Write @thread("support-42"), @thread("ticket-{ticket_id}") over an argument '
+                "of the handler, or @thread(lambda request: request.session_id)."
             )
         try:
             tags = tags if callable(tags) else as_tags(tags)
             self._arguments = given = _Arguments(id, tags, user, _copied(metadata), None)
             if id is _CURRENT and not (tags or user is not None or given.metadata):
-                raise TypeError(_NO_ID)  # noqa: TRY301 - kept for later, as the others
+                raise wrong_type(_NO_ID)  # noqa: TRY301 - kept for later, as the others
             if given.is_fixed():
                 self.thread = _thread_of(id, tags, None, user, metadata)
                 if "{" in self.thread.id:
@@ -215,7 +215,7 @@ class Scope(Frame):
         if wrong is not None:
             warn_of_misuse(wrong, "", _outcome(found))
         elif is_template(id):
-            warn_of_misuse(ValueError(_BRACES), "", "It is kept.", BRACES_IN_BLOCK)
+            warn_of_misuse(wrong_value(_BRACES), "", "It is kept.", BRACES_IN_BLOCK)
         return found
 
     def __exit__(self, left: object, error: object, traceback: object) -> None:
@@ -282,12 +282,10 @@ class Scope(Frame):
         """
         is_function = callable(function) and not inspect.isclass(function)
         if not is_function or isinstance(function, staticmethod):
-            raise TypeError(
-                SafeText(
-                    f"@thread(...) decorates functions, not {_short_name(function)}. It needs an "
-                    'id, @thread("support-42"), and stands below @classmethod, @staticmethod and '
-                    "@property."
-                )
+            raise wrong_type(
+                f"@thread(...) decorates functions, not {_short_name(function)}. It needs an "
+                'id, @thread("support-42"), and stands below @classmethod, @staticmethod and '
+                "@property."
             )
         wrapped: Any = function
         try:

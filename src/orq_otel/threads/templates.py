@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from orq_otel.foundations.guard import is_signals
 from orq_otel.threads.frames import as_tags
-from orq_otel.threads.misuse import SafeText, loggable
+from orq_otel.threads.misuse import loggable, wrong_type, wrong_value
 
 #: Gets the positional and the keyword arguments of one call. Returns an id or a tag.
 Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -102,11 +102,9 @@ def _resolver(handler: Callable[..., Any], value: Any) -> Resolver:
     if is_template(value):
         return _Template(handler, value)
     if is_asynchronous(value):
-        raise TypeError(
-            SafeText(
-                "@thread takes functions for the id, tags, user and metadata that are not "
-                "asynchronous. Await yours in the handler, and write async with thread(...) there."
-            )
+        raise wrong_type(
+            "@thread takes functions for the id, tags, user and metadata that are not "
+            "asynchronous. Await yours in the handler, and write async with thread(...) there."
         )
     if callable(value):
         return _calling(handler, value)
@@ -168,11 +166,8 @@ def field_names(template: str, subject: str) -> list[str]:
     try:
         return list(_fields(template))
     except ValueError as error:
-        raise ValueError(
-            SafeText(
-                f"{subject} {template!r} is not a template: {error}. "
-                "Write {{ and }} for braces."
-            )
+        raise wrong_value(
+            f"{subject} {template!r} is not a template: {error}. Write {{{{ and }}}} for braces."
         ) from None
 
 
@@ -203,12 +198,10 @@ class _Template(Formatter):
         try:
             self.signature = inspect.signature(handler)
         except ValueError:
-            raise TypeError(
-                SafeText(
-                    f"@thread: the template {text!r} cannot be filled in, since Python knows no "
-                    f"names of arguments of {getattr(handler, '__qualname__', handler)}(). Work "
-                    "out the id with a callable."
-                )
+            raise wrong_type(
+                f"@thread: the template {text!r} cannot be filled in, since Python knows no "
+                f"names of arguments of {getattr(handler, '__qualname__', handler)}(). Work "
+                "out the id with a callable."
             ) from None
         self.given = _given_by_position(handler)
         parameters = {**self.given, **self.signature.parameters}
@@ -218,12 +211,10 @@ class _Template(Formatter):
         for field in field_names(text, "@thread:"):
             name = field.partition(".")[0].partition("[")[0]
             if name not in parameters and (self.catch_all is None or not name.isidentifier()):
-                raise TypeError(
-                    SafeText(
-                        f"@thread: the template {text!r} names {name!r}, which "
-                        f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
-                        f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
-                    )
+                raise wrong_type(
+                    f"@thread: the template {text!r} names {name!r}, which "
+                    f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
+                    f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
                 )
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -249,11 +240,9 @@ class _Template(Formatter):
         """The error of a call that does not have what the template needs."""
         if not _fits(self.handler, args, kwargs):
             return WrongCallError()
-        return TypeError(
-            SafeText(
-                f"@thread: the template {self.text!r} cannot be filled in with the arguments of "
-                "this call. If a decorator changes them, put @thread below it."
-            )
+        return wrong_type(
+            f"@thread: the template {self.text!r} cannot be filled in with the arguments of "
+            "this call. If a decorator changes them, put @thread below it."
         )
 
     def get_value(
@@ -266,26 +255,24 @@ class _Template(Formatter):
             return kwargs[str(key)]
         if key in self.signature.parameters:
             raise WrongCallError
-        raise TypeError(
-            SafeText(
-                f"@thread: the template {self.text!r} names {key!r}, which this call does not pass."
-            )
+        raise wrong_type(
+            f"@thread: the template {self.text!r} names {key!r}, which this call does not pass."
         )
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
         # "ticket-None" and "ticket-" would put every call without a ticket into one thread.
         if value is None:
-            raise TypeError(self._refusal("None"))
+            raise wrong_type(self._refusal("None"))
         return value if conversion is None else super().convert_field(value, conversion)  # type: ignore[arg-type,unused-ignore]
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         filled_in = format(value, format_spec)
         if self.is_id and not filled_in.strip():
-            raise ValueError(self._refusal("empty"))
+            raise wrong_value(self._refusal("empty"))
         return filled_in
 
-    def _refusal(self, what: str) -> SafeText:
-        return SafeText(
+    def _refusal(self, what: str) -> str:
+        return (
             f"@thread: an argument that the template {self.text!r} uses is {what}. Give the "
             "handler a value for it, or work out the id with a callable."
         )
