@@ -250,10 +250,8 @@ def _of_orq(method: str, row: Row) -> Listed:
 def attributes_of(operation: Operation, *further: Any) -> set[str]:
     """The names of the attributes that the operation's readers, and further functions, use."""
     readers: list[Any] = [*further, operation.read_request, operation.read_response]
-    readers.append(operation.new_stream_reader)
-    if operation.content is not None:
-        content = operation.content
-        readers += [content.read_request, content.read_response, content.new_stream_reader]
+    readers += [operation.read_request_content, operation.read_response_content]
+    readers += [operation.new_stream_reader, operation.new_content_reader]
     found = set(operation.constants)
     seen: set[int] = set()
     for reader in readers:

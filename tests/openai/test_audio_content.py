@@ -54,9 +54,7 @@ def test_what_is_to_be_spoken_and_how(body: Any, told: Any) -> None:
 
 
 def test_speech_says_nothing() -> None:
-    readers = OPERATIONS["post", "/audio/speech"].content
-    assert readers is not None
-    assert readers.read_response(b"ID3") == {}
+    assert OPERATIONS["post", "/audio/speech"].read_response_content(b"ID3") == {}
 
 
 def test_what_a_transcript_is_to_be_like() -> None:

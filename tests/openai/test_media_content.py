@@ -126,9 +126,8 @@ def test_an_answer_without_images_says_nothing(response: Any) -> None:
 
 
 def test_a_job_that_makes_a_video_says_nothing() -> None:
-    content = OPERATIONS["post", "/videos"].content
-    assert content is not None
-    assert content.read_response({"id": "video_1", "prompt": "A parcel"}) == {}
+    video = OPERATIONS["post", "/videos"]
+    assert video.read_response_content({"id": "video_1", "prompt": "A parcel"}) == {}
 
 
 @pytest.mark.parametrize("kind", ["image_generation", "image_edit"])

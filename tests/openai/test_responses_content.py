@@ -838,8 +838,7 @@ def test_a_stored_response_repeats_instructions_and_tools() -> None:
     }
     assert problems(content) == []
     ((_, fetch),) = WITH_IDS["get", "responses"]
-    assert fetch.content is not None
-    assert fetch.content.read_request({"response_id": "resp_1"}) == {}
+    assert fetch.read_request_content({"response_id": "resp_1"}) == {}
 
 
 # --- streams -------------------------------------------------------------------------------------

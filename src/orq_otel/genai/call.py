@@ -82,26 +82,8 @@ def read_nothing(_: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ContentReaders:
-    """Reads the content of requests and responses of one operation, where there is any.
-
-    Attributes:
-        read_request: Reads a request, which is plain JSON.
-        read_response: Reads a response, which is parsed or a namespace of its JSON.
-        new_stream_reader: Makes the reader of one stream, used instead of the operation's.
-        read_tools: Reads full tool definitions from a request or a response, if these are to be
-            captured. The other readers return only types and names of tools.
-    """
-
-    read_request: Callable[[Mapping[str, Any]], Content] = read_nothing
-    read_response: Callable[[Any], Content] = read_nothing
-    new_stream_reader: Callable[[], ContentStreamReader] | None = None
-    read_tools: Callable[[Any], list[Any]] | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Operation:
-    """One row of an instrumentor's table.
+    """One row of an instrumentor's table. Readers of content are used if its capture is on.
 
     Attributes:
         name: The value of `gen_ai.operation.name`, of the conventions or one of ours.
@@ -114,7 +96,11 @@ class Operation:
             `read_request` has to set `gen_ai.request.stream`: without it, the time to the first
             chunk is not recorded.
         constants: Attributes that every span of the operation has.
-        content: Reads content, if its capture is switched on.
+        read_request_content: Reads the content of a request.
+        read_response_content: Reads the content of a response.
+        new_content_reader: Makes the reader of one stream that reads its content, too.
+        read_tools: Reads full tool definitions from a request or a response, if these are to be
+            captured. The other readers return only types and names of tools.
         target: The attribute whose value follows the name in the name of a span.
         is_evaluation: Whether its answer is the result of an evaluation, which is an event too.
     """
@@ -125,7 +111,10 @@ class Operation:
     read_start: Callable[[Mapping[str, Any]], Attributes] | None = None
     new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
-    content: ContentReaders | None = None
+    read_request_content: Callable[[Mapping[str, Any]], Content] = read_nothing
+    read_response_content: Callable[[Any], Content] = read_nothing
+    new_content_reader: Callable[[], ContentStreamReader] | None = None
+    read_tools: Callable[[Any], list[Any]] | None = None
     target: str = REQUEST_MODEL
     is_evaluation: bool = False
 
@@ -223,16 +212,16 @@ class Call:
             self._attributes = operation.read_request(body)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the request of {operation.name}", error)
-        capture, content = self._telemetry.capture, operation.content
-        if capture is not None and content is not None:
+        capture = self._telemetry.capture
+        if capture is not None:
             events = self._telemetry.events
             # Events have content of their own.
             if events is None or not (events.details_wanted or operation.is_evaluation):
                 self._content_json = self._attributes
             capture.collect(
-                content.read_request,
+                operation.read_request_content,
                 body,
-                content.read_tools,
+                operation.read_tools,
                 self._content_json,
                 self._content,
                 self._whole,
@@ -246,12 +235,12 @@ class Call:
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the response of {operation.name}", error)
         try:
-            capture, content = self._telemetry.capture, operation.content
-            if capture is not None and content is not None:
+            capture = self._telemetry.capture
+            if capture is not None:
                 capture.collect(
-                    content.read_response,
+                    operation.read_response_content,
                     response,
-                    content.read_tools,
+                    operation.read_tools,
                     self._content_json,
                     self._content,
                     self._whole,
@@ -286,8 +275,8 @@ class Call:
             self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = now - self._started_at
         operation = self._operation
         new_reader: Callable[[], StreamReader] | None = operation.new_stream_reader
-        if self._telemetry.capture is not None and operation.content is not None:
-            new_reader = operation.content.new_stream_reader or new_reader
+        if self._telemetry.capture is not None:
+            new_reader = operation.new_content_reader or new_reader
         if new_reader is None:
             self._feed = _ignore
             return _ignore

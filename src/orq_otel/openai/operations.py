@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from orq_otel.genai import semconv
-from orq_otel.genai.call import ContentReaders, Operation
+from orq_otel.genai.call import Operation
 from orq_otel.genai.errors import error_attributes
 from orq_otel.payloads import (
     agent_sessions,
@@ -43,12 +43,10 @@ RESPOND = Operation(
     read_response=responses.response_attributes,
     new_stream_reader=responses.StreamReader,
     constants=_RESPONSES_API,
-    content=ContentReaders(
-        read_request=responses.request_content,
-        read_response=responses.response_content,
-        new_stream_reader=responses.ContentStreamReader,
-        read_tools=responses.tool_definitions,
-    ),
+    read_request_content=responses.request_content,
+    read_response_content=responses.response_content,
+    new_content_reader=responses.ContentStreamReader,
+    read_tools=responses.tool_definitions,
 )
 #: What that call is where the model names an Agent of Orq's, and the AI Router invokes it.
 INVOKE_BY_MODEL = replace(
@@ -63,21 +61,17 @@ _FETCH = Operation(
     read_response=responses.fetched_response_attributes,
     new_stream_reader=responses.FetchedStreamReader,
     constants=_RESPONSES_API,
-    content=ContentReaders(
-        read_response=responses.fetched_response_content,
-        new_stream_reader=responses.FetchedContentStreamReader,
-        read_tools=responses.tool_definitions,
-    ),
+    read_response_content=responses.fetched_response_content,
+    new_content_reader=responses.FetchedContentStreamReader,
+    read_tools=responses.tool_definitions,
 )
 _COMPACT = Operation(
     name=semconv.COMPACT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
-    content=ContentReaders(
-        read_request=responses.request_content,
-        read_response=responses.compacted_content,
-        read_tools=responses.tool_definitions,
-    ),
+    read_request_content=responses.request_content,
+    read_response_content=responses.compacted_content,
+    read_tools=responses.tool_definitions,
 )
 
 
@@ -86,99 +80,74 @@ _images = partial(
     read_request=images.request_attributes,
     read_response=images.response_attributes,
     new_stream_reader=partial(EventReader, images.response_attributes),
-    content=ContentReaders(
-        read_request=images.request_content,
-        read_response=images.response_content,
-        new_stream_reader=images.ContentStreamReader,
-    ),
+    read_request_content=images.request_content,
+    read_response_content=images.response_content,
+    new_content_reader=images.ContentStreamReader,
 )
 _transcription = partial(
     Operation,
     read_request=audio.transcription_request_attributes,
     read_response=audio.usage_attributes,
     new_stream_reader=partial(EventReader, audio.usage_attributes),
-    content=ContentReaders(
-        read_request=audio.transcription_request_content,
-        read_response=audio.transcription_response_content,
-        new_stream_reader=audio.TranscriptionStreamReader,
-    ),
+    read_request_content=audio.transcription_request_content,
+    read_response_content=audio.transcription_response_content,
+    new_content_reader=audio.TranscriptionStreamReader,
 )
 _video = partial(
     Operation,
     read_request=videos.request_attributes,
     read_response=videos.response_attributes,
-    content=ContentReaders(read_request=images.request_content),
+    read_request_content=images.request_content,
 )
-_RUN = Operation(
-    name=semconv.INVOKE_AGENT,
+_agent = partial(Operation, name=semconv.INVOKE_AGENT, target=semconv.AGENT_NAME)
+_RUN = _agent(
     read_start=runs.start_attributes,
     read_request=runs.request_attributes,
     read_response=runs.response_attributes,
     new_stream_reader=partial(EventReader, runs.response_attributes),
-    content=ContentReaders(
-        read_request=runs.request_content,
-        read_response=runs.response_content,
-        new_stream_reader=runs.ContentStreamReader,
-        read_tools=runs.tool_definitions,
-    ),
-    target=semconv.AGENT_NAME,
+    read_request_content=runs.request_content,
+    read_response_content=runs.response_content,
+    new_content_reader=runs.ContentStreamReader,
+    read_tools=runs.tool_definitions,
 )
 _CALL = Operation(
     name=semconv.START_CALL,
     read_start=calls.start_attributes,
     read_request=calls.request_attributes,
     read_response=calls.response_attributes,
-    content=ContentReaders(
-        read_request=calls.request_content,
-        read_tools=calls.tool_definitions,
-    ),
+    read_request_content=calls.request_content,
+    read_tools=calls.tool_definitions,
 )
 _NEW_AGENT = Operation(
     name=semconv.CREATE_AGENT,
     read_start=agents.start_attributes,
     read_request=agents.request_attributes,
     read_response=agents.response_attributes,
-    content=ContentReaders(
-        read_request=agents.request_content,
-        read_tools=agents.tool_definitions,
-    ),
+    read_request_content=agents.request_content,
+    read_tools=agents.tool_definitions,
     target=semconv.AGENT_NAME,
 )
-_NEW_SESSION = Operation(
-    name=semconv.INVOKE_AGENT,
+_NEW_SESSION = _agent(
     read_start=agent_sessions.new_start_attributes,
     read_request=agent_sessions.new_request_attributes,
     read_response=agent_sessions.session_attributes,
     new_stream_reader=agent_sessions.StreamReader,
-    content=ContentReaders(
-        read_request=agent_sessions.new_request_content,
-        new_stream_reader=agent_sessions.ContentStreamReader,
-        read_tools=agent_sessions.new_tool_definitions,
-    ),
-    target=semconv.AGENT_NAME,
+    read_request_content=agent_sessions.new_request_content,
+    new_content_reader=agent_sessions.ContentStreamReader,
+    read_tools=agent_sessions.new_tool_definitions,
 )
-_SESSION_INPUT = Operation(
-    name=semconv.INVOKE_AGENT,
+_SESSION_INPUT = _agent(
     read_start=agent_sessions.start_attributes,
-    content=ContentReaders(
-        read_request=agent_sessions.input_request_content,
-    ),
-    target=semconv.AGENT_NAME,
+    read_request_content=agent_sessions.input_request_content,
 )
-_SESSION_STREAM = Operation(
-    name=semconv.INVOKE_AGENT,
+_SESSION_STREAM = _agent(
     read_start=agent_sessions.start_attributes,
     read_request=agent_sessions.stream_request_attributes,
     new_stream_reader=agent_sessions.StreamReader,
-    content=ContentReaders(
-        new_stream_reader=agent_sessions.ContentStreamReader,
-    ),
-    target=semconv.AGENT_NAME,
+    new_content_reader=agent_sessions.ContentStreamReader,
 )
-_AUTOMATION = Operation(
-    name=semconv.INVOKE_AGENT,
+_AUTOMATION = _agent(
     read_response=agent_sessions.invocation_attributes,
-    target=semconv.AGENT_NAME,
 )
 
 
@@ -189,23 +158,19 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         read_response=chat.response_attributes,
         new_stream_reader=chat.StreamReader,
         constants={semconv.OPENAI_API_TYPE: "chat_completions"},
-        content=ContentReaders(
-            read_request=chat.request_content,
-            read_response=chat.response_content,
-            new_stream_reader=chat.ContentStreamReader,
-            read_tools=chat.tool_definitions,
-        ),
+        read_request_content=chat.request_content,
+        read_response_content=chat.response_content,
+        new_content_reader=chat.ContentStreamReader,
+        read_tools=chat.tool_definitions,
     ),
     ("post", "/completions"): Operation(
         name=semconv.TEXT_COMPLETION,
         read_request=completions.request_attributes,
         read_response=completions.response_attributes,
         new_stream_reader=completions.StreamReader,
-        content=ContentReaders(
-            read_request=completions.request_content,
-            read_response=completions.response_content,
-            new_stream_reader=completions.ContentStreamReader,
-        ),
+        read_request_content=completions.request_content,
+        read_response_content=completions.response_content,
+        new_content_reader=completions.ContentStreamReader,
     ),
     ("post", "/responses"): RESPOND,
     ("post", "/responses?beta=true"): RESPOND,
@@ -224,25 +189,21 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         read_request=audio.speech_request_attributes,
         read_response=audio.speech_response_attributes,
         new_stream_reader=partial(EventReader, audio.usage_attributes),
-        content=ContentReaders(
-            read_request=audio.speech_request_content,
-        ),
+        read_request_content=audio.speech_request_content,
     ),
     ("post", "/audio/transcriptions"): _transcription(name=semconv.TRANSCRIBE),
     ("post", "/audio/translations"): _transcription(name=semconv.TRANSLATE),
     ("post", "/moderations"): Operation(
         name=semconv.MODERATE,
         read_response=moderations.response_attributes,
-        content=ContentReaders(
-            read_request=moderations.request_content, read_response=moderations.response_content
-        ),
+        read_request_content=moderations.request_content,
+        read_response_content=moderations.response_content,
     ),
     ("post", "/decisions"): Operation(
         name=semconv.DECIDE,
         read_response=moderations.response_attributes,
-        content=ContentReaders(
-            read_request=decisions.request_content, read_response=decisions.response_content
-        ),
+        read_request_content=decisions.request_content,
+        read_response_content=decisions.response_content,
     ),
     ("post", "/videos"): _video(name=semconv.GENERATE_VIDEO),
     ("post", "/videos/edits"): _video(name=semconv.EDIT_VIDEO),
@@ -250,7 +211,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/content_provenance_checks"): Operation(
         name=semconv.CHECK_PROVENANCE,
         read_response=error_attributes,
-        content=ContentReaders(read_response=provenance.response_content),
+        read_response_content=provenance.response_content,
     ),
     ("post", "/agents"): _NEW_AGENT,
     ("post", "/assistants"): _NEW_AGENT,
@@ -262,9 +223,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         read_request=evals.grade_request_attributes,
         read_response=evals.grade_response_attributes,
         is_evaluation=True,
-        content=ContentReaders(
-            read_request=evals.grade_request_content, read_response=evals.grade_response_content
-        ),
+        read_request_content=evals.grade_request_content,
+        read_response_content=evals.grade_response_content,
         target=semconv.EVALUATION_NAME,
     ),
     ("post", "/fine_tuning/jobs"): Operation(
@@ -297,9 +257,7 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 read_start=evals.run_start_attributes,
                 read_request=evals.run_request_attributes,
                 read_response=evals.run_response_attributes,
-                content=ContentReaders(
-                    read_request=evals.run_request_content,
-                ),
+                read_request_content=evals.run_request_content,
             ),
         ),
     ),
@@ -320,10 +278,8 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 read_start=vector_stores.start_attributes,
                 read_request=vector_stores.request_attributes,
                 read_response=error_attributes,
-                content=ContentReaders(
-                    read_request=vector_stores.request_content,
-                    read_response=vector_stores.response_content,
-                ),
+                read_request_content=vector_stores.request_content,
+                read_response_content=vector_stores.response_content,
                 target=semconv.DATA_SOURCE_ID,
             ),
         ),

@@ -20,7 +20,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai import semconv
-from orq_otel.genai.call import Call, ContentReaders, Operation, Unrecorded
+from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -246,11 +246,9 @@ class RealtimeSession(Session):
         read_request=realtime.request_attributes,
         read_response=realtime.response_attributes,
         new_stream_reader=partial(EventReader, realtime.event_attributes),
-        content=ContentReaders(
-            read_request=realtime.request_content,
-            read_response=realtime.response_content,
-            new_stream_reader=realtime.ContentStreamReader,
-        ),
+        read_request_content=realtime.request_content,
+        read_response_content=realtime.response_content,
+        new_content_reader=realtime.ContentStreamReader,
     )
 
     def _requested(self, event: Mapping[str, Any]) -> SessionResponse:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from orq_otel.genai import semconv
-from orq_otel.genai.call import ContentReaders, Operation, read_nothing
+from orq_otel.genai.call import Operation, read_nothing
 from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.orq import (
@@ -70,62 +70,58 @@ def _streamed(read: Callable[[Arguments], Attributes]) -> Callable[[Arguments], 
     return lambda arguments: {**read(arguments), semconv.REQUEST_STREAM: True}
 
 
-_agent = partial(
-    Row, name=semconv.INVOKE_AGENT, new_stream_reader=agents.StreamReader, target=semconv.AGENT_NAME
+_agent_task = partial(
+    Row,
+    name=semconv.INVOKE_AGENT,
+    target=semconv.AGENT_NAME,
+    new_stream_reader=agents.StreamReader,
+    read_start=agents.start_attributes,
+    read_response=agents.task_attributes,
+    read_request_content=agents.request_content,
+    read_response_content=agents.task_content,
+    new_content_reader=agents.ContentStreamReader,
 )
-_AGENT_TASK = ContentReaders(
-    read_request=agents.request_content,
-    read_response=agents.task_content,
-    new_stream_reader=agents.ContentStreamReader,
-)
-_AGENT_RUN = ContentReaders(
-    read_request=agents.run_request_content,
-    read_response=agents.task_content,
-    new_stream_reader=agents.ContentStreamReader,
+_agent_run = partial(
+    _agent_task,
+    read_start=agents.run_start_attributes,
+    read_request_content=agents.run_request_content,
     read_tools=agents.tool_definitions,
 )
-_AGENT_RESPONSE = _agent(
-    read_start=agents.start_attributes,
+_AGENT_RESPONSE = _agent_task(
     read_request=agents.request_attributes,
     read_response=agents.response_attributes,
-    content=ContentReaders(
-        read_request=agents.request_content,
-        read_response=agents.response_content,
-        new_stream_reader=agents.ContentStreamReader,
-    ),
+    read_response_content=agents.response_content,
 )
 _FETCHED_AGENT_RESPONSE = Row(
     name=semconv.FETCH_RESPONSE,
     read_start=agents.start_attributes,
     read_request=agents.fetch_request_attributes,
     read_response=agents.fetched_response_attributes,
-    content=ContentReaders(read_response=agents.response_content),
+    read_response_content=agents.response_content,
 )
 
-_RESPONSE = ContentReaders(
-    read_request=responses.request_content,
-    read_response=responses.response_content,
-    new_stream_reader=responses.ContentStreamReader,
+_response = partial(
+    Row,
+    read_request=responses.request_attributes,
+    read_response=responses.response_attributes,
+    new_stream_reader=responses.StreamReader,
+    read_request_content=responses.request_content,
+    read_response_content=responses.response_content,
+    new_content_reader=responses.ContentStreamReader,
     read_tools=responses.tool_definitions,
 )
 #: Of two classes, each of which is the AI Router's in some versions and the agents' in others.
 _RESPONSES = {
-    "create": Row(
+    "create": _response(
         name=semconv.CHAT,
         read_start=responses.start_attributes,
-        read_request=responses.request_attributes,
-        read_response=responses.response_attributes,
-        new_stream_reader=responses.StreamReader,
-        content=_RESPONSE,
         special=Special(
             'model="agent/..."',
             responses.names_agent,
-            _agent(
+            _response(
+                name=semconv.INVOKE_AGENT,
                 read_start=responses.agent_start_attributes,
-                read_request=responses.request_attributes,
-                read_response=responses.response_attributes,
-                new_stream_reader=responses.StreamReader,
-                content=_RESPONSE,
+                target=semconv.AGENT_NAME,
             ),
         ),
         of_agent=_AGENT_RESPONSE,
@@ -134,10 +130,8 @@ _RESPONSES = {
         name=semconv.FETCH_RESPONSE,
         read_request=responses.fetch_request_attributes,
         read_response=responses.fetched_response_attributes,
-        content=ContentReaders(
-            read_response=responses.fetched_response_content,
-            read_tools=responses.tool_definitions,
-        ),
+        read_response_content=responses.fetched_response_content,
+        read_tools=responses.tool_definitions,
         of_agent=_FETCHED_AGENT_RESPONSE,
     ),
 }
@@ -149,37 +143,30 @@ _deployment = partial(
     read_start=deployments.start_attributes,
     read_response=deployments.response_attributes,
     new_stream_reader=deployments.StreamReader,
-    content=ContentReaders(
-        read_request=deployments.request_content,
-        read_response=deployments.response_content,
-        new_stream_reader=deployments.ContentStreamReader,
-        read_tools=deployments.tool_definitions,
-    ),
+    read_request_content=deployments.request_content,
+    read_response_content=deployments.response_content,
+    new_content_reader=deployments.ContentStreamReader,
+    read_tools=deployments.tool_definitions,
 )
 _images = partial(
     Row,
     read_request=router.image_request_attributes,
     read_response=router.image_response_attributes,
-    content=ContentReaders(
-        read_request=images.request_content, read_response=images.response_content
-    ),
+    read_request_content=images.request_content,
+    read_response_content=images.response_content,
 )
 _transcript = partial(
     Row,
     read_request=audio.transcription_request_attributes,
     read_response=audio.usage_attributes,
-    content=ContentReaders(
-        read_request=audio.transcription_request_content,
-        read_response=audio.transcription_response_content,
-    ),
+    read_request_content=audio.transcription_request_content,
+    read_response_content=audio.transcription_response_content,
 )
 _decision = partial(
     Row,
     read_response=judgements.decision_response_attributes,
-    content=ContentReaders(
-        read_request=judgements.decision_request_content,
-        read_response=judgements.decision_response_content,
-    ),
+    read_request_content=judgements.decision_request_content,
+    read_response_content=judgements.decision_response_content,
 )
 
 
@@ -192,38 +179,28 @@ def _search(
         read_start=retrieval.start_attributes,
         read_request=retrieval.request_attributes,
         read_response=response_attributes,
-        content=ContentReaders(
-            read_request=retrieval.request_content, read_response=response_content
-        ),
+        read_request_content=retrieval.request_content,
+        read_response_content=response_content,
         target=semconv.DATA_SOURCE_ID,
     )
 
 
-def _memory(
-    name: str,
-    read_request: Callable[[Arguments], Attributes] = read_nothing,
-    read_response: Callable[[Any], Attributes] = read_nothing,
-    *,
-    content: ContentReaders | None = None,
-    special: Special | None = None,
-) -> Row:
-    return Row(
-        name=name,
-        read_start=memory.start_attributes,
-        read_request=read_request,
-        read_response=read_response,
-        content=content,
-        special=special,
-    )
-
-
-_CHANGED = ContentReaders(
-    read_request=memory.change_request_content, read_response=memory.record_content
+_memory = partial(Row, read_start=memory.start_attributes)
+_changed_memory = partial(
+    _memory,
+    read_request=memory.change_request_attributes,
+    read_request_content=memory.change_request_content,
+    read_response_content=memory.record_content,
 )
-_FETCHED = ContentReaders(read_response=memory.record_content)
-_LISTED = ContentReaders(read_response=memory.list_content)
-_FOUND = ContentReaders(
-    read_request=memory.search_request_content, read_response=memory.list_content
+_changed_document = partial(_changed_memory, read_request=memory.document_change_request_attributes)
+_fetched_record = partial(
+    _memory, name=semconv.FETCH_MEMORY, read_response_content=memory.record_content
+)
+_listed_records = partial(
+    _memory,
+    name=semconv.FETCH_MEMORY,
+    read_response=memory.list_attributes,
+    read_response_content=memory.list_content,
 )
 
 
@@ -236,11 +213,9 @@ _DEPLOYMENTS: Mapping[str, Row] = {
         read_start=deployments.start_attributes,
         read_request=deployments.request_attributes,
         read_response=deployments.config_attributes,
-        content=ContentReaders(
-            read_request=deployments.request_content,
-            read_response=deployments.config_content,
-            read_tools=deployments.tool_definitions,
-        ),
+        read_request_content=deployments.request_content,
+        read_response_content=deployments.config_content,
+        read_tools=deployments.tool_definitions,
         target=semconv.PROMPT_NAME,
     ),
 }
@@ -255,7 +230,8 @@ def _text(
     return Row(
         name=name,
         read_start=start,
-        content=ContentReaders(read_request=request_content, read_response=response_content),
+        read_request_content=request_content,
+        read_response_content=response_content,
     )
 
 
@@ -264,10 +240,8 @@ _PROMPT = Row(
     read_start=prompts.start_attributes,
     read_request=prompts.request_attributes,
     read_response=prompts.response_attributes,
-    content=ContentReaders(
-        read_response=prompts.response_content,
-        read_tools=prompts.tool_definitions,
-    ),
+    read_response_content=prompts.response_content,
+    read_tools=prompts.tool_definitions,
     target=semconv.PROMPT_NAME,
 )
 
@@ -280,36 +254,14 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             read_start=agents.run_start_attributes,
             read_request=agents.new_request_attributes,
             read_response=agents.new_agent_attributes,
-            content=ContentReaders(
-                read_request=agents.new_request_content,
-                read_tools=agents.tool_definitions,
-            ),
+            read_request_content=agents.new_request_content,
+            read_tools=agents.tool_definitions,
             target=semconv.AGENT_NAME,
         ),
-        "invoke": _agent(
-            read_start=agents.start_attributes,
-            read_request=agents.request_attributes,
-            read_response=agents.task_attributes,
-            content=_AGENT_TASK,
-        ),
-        "stream": _agent(
-            read_start=agents.start_attributes,
-            read_request=_streamed(agents.request_attributes),
-            read_response=agents.task_attributes,
-            content=_AGENT_TASK,
-        ),
-        "run": _agent(
-            read_start=agents.run_start_attributes,
-            read_request=agents.run_request_attributes,
-            read_response=agents.task_attributes,
-            content=_AGENT_RUN,
-        ),
-        "stream_run": _agent(
-            read_start=agents.run_start_attributes,
-            read_request=_streamed(agents.run_request_attributes),
-            read_response=agents.task_attributes,
-            content=_AGENT_RUN,
-        ),
+        "invoke": _agent_task(read_request=agents.request_attributes),
+        "stream": _agent_task(read_request=_streamed(agents.request_attributes)),
+        "run": _agent_run(read_request=agents.run_request_attributes),
+        "stream_run": _agent_run(read_request=_streamed(agents.run_request_attributes)),
     },
     "schedules.Schedules": {
         "trigger": Row(
@@ -325,11 +277,9 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.COMPACT,
             read_request=responses.request_attributes,
             read_response=responses.response_attributes,
-            content=ContentReaders(
-                read_request=responses.request_content,
-                read_response=responses.compacted_content,
-                read_tools=responses.tool_definitions,
-            ),
+            read_request_content=responses.request_content,
+            read_response_content=responses.compacted_content,
+            read_tools=responses.tool_definitions,
         ),
     },
     # Before 3.14.37 the class of Deployments was `DeploymentsSDK`.
@@ -343,12 +293,10 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             read_request=router.chat_request_attributes,
             read_response=router.completion_response_attributes,
             new_stream_reader=router.StreamReader,
-            content=ContentReaders(
-                read_request=router.chat_request_content,
-                read_response=router.chat_response_content,
-                new_stream_reader=router.ChatContentStreamReader,
-                read_tools=router.chat_tool_definitions,
-            ),
+            read_request_content=router.chat_request_content,
+            read_response_content=router.chat_response_content,
+            new_content_reader=router.ChatContentStreamReader,
+            read_tools=router.chat_tool_definitions,
             thread_in_orq=True,
         )
     },
@@ -358,11 +306,9 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             read_request=router.completion_request_attributes,
             read_response=router.completion_response_attributes,
             new_stream_reader=router.StreamReader,
-            content=ContentReaders(
-                read_request=completions.request_content,
-                read_response=completions.response_content,
-                new_stream_reader=router.CompletionContentStreamReader,
-            ),
+            read_request_content=completions.request_content,
+            read_response_content=completions.response_content,
+            new_content_reader=router.CompletionContentStreamReader,
             thread_in_orq=True,
         )
     },
@@ -382,9 +328,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.GENERATE_SPEECH,
             read_request=audio.speech_request_attributes,
             read_response=audio.speech_response_attributes,
-            content=ContentReaders(
-                read_request=router.speech_request_content,
-            ),
+            read_request_content=router.speech_request_content,
             thread_in_orq=True,
         )
     },
@@ -396,30 +340,24 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.RERANK,
             read_request=judgements.rerank_request_attributes,
             read_response=judgements.rerank_response_attributes,
-            content=ContentReaders(
-                read_request=judgements.rerank_request_content,
-                read_response=judgements.rerank_response_content,
-            ),
+            read_request_content=judgements.rerank_request_content,
+            read_response_content=judgements.rerank_response_content,
         )
     },
     "router.Router": {
         "ocr": Row(
             name=semconv.READ_DOCUMENT,
             read_response=judgements.ocr_response_attributes,
-            content=ContentReaders(
-                read_request=judgements.ocr_request_content,
-                read_response=judgements.ocr_response_content,
-            ),
+            read_request_content=judgements.ocr_request_content,
+            read_response_content=judgements.ocr_response_content,
         )
     },
     "moderations.Moderations": {
         "create": Row(
             name=semconv.MODERATE,
             read_response=moderations.response_attributes,
-            content=ContentReaders(
-                read_request=judgements.moderation_request_content,
-                read_response=judgements.moderation_response_content,
-            ),
+            read_request_content=judgements.moderation_request_content,
+            read_response_content=judgements.moderation_response_content,
         )
     },
     "classify.Classify": {"create": _decision(name=semconv.CLASSIFY)},
@@ -429,10 +367,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.EVALUATE,
             read_start=judgements.evaluation_start_attributes,
             read_response=judgements.evaluation_response_attributes,
-            content=ContentReaders(
-                read_request=judgements.evaluation_request_content,
-                read_response=judgements.evaluation_response_content,
-            ),
+            read_request_content=judgements.evaluation_request_content,
+            read_response_content=judgements.evaluation_response_content,
             target=semconv.EVALUATION_NAME,
             is_evaluation=True,
         )
@@ -467,54 +403,34 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.CREATE_MEMORY_STORE,
             read_start=memory.new_store_start_attributes,
         ),
-        "delete": _memory(semconv.DELETE_MEMORY_STORE),
-        "create_memory": _memory(
-            semconv.CREATE_MEMORY, memory.change_request_attributes, content=_CHANGED
+        "delete": _memory(name=semconv.DELETE_MEMORY_STORE),
+        "create_memory": _changed_memory(name=semconv.CREATE_MEMORY),
+        "update_memory": _changed_memory(name=semconv.UPDATE_MEMORY),
+        "delete_memory": _memory(
+            name=semconv.DELETE_MEMORY, read_request=memory.change_request_attributes
         ),
-        "update_memory": _memory(
-            semconv.UPDATE_MEMORY, memory.change_request_attributes, content=_CHANGED
-        ),
-        "delete_memory": _memory(semconv.DELETE_MEMORY, memory.change_request_attributes),
-        "retrieve_memory": _memory(
-            semconv.FETCH_MEMORY, memory.fetch_request_attributes, content=_FETCHED
-        ),
-        "list_memories": _memory(
-            semconv.FETCH_MEMORY,
-            memory.fetch_request_attributes,
-            memory.list_attributes,
-            content=_LISTED,
+        "retrieve_memory": _fetched_record(read_request=memory.fetch_request_attributes),
+        "list_memories": _listed_records(
+            read_request=memory.fetch_request_attributes,
             special=Special(
                 "q",
                 memory.has_query,
-                _memory(
-                    semconv.SEARCH_MEMORY,
-                    memory.fetch_request_attributes,
-                    memory.list_attributes,
-                    content=_FOUND,
+                _listed_records(
+                    name=semconv.SEARCH_MEMORY,
+                    read_request=memory.fetch_request_attributes,
+                    read_request_content=memory.search_request_content,
                 ),
             ),
         ),
-        "create_document": _memory(
-            semconv.CREATE_MEMORY,
-            memory.document_change_request_attributes,
-            memory.new_document_attributes,
-            content=_CHANGED,
+        "create_document": _changed_document(
+            name=semconv.CREATE_MEMORY, read_response=memory.new_document_attributes
         ),
-        "update_document": _memory(
-            semconv.UPDATE_MEMORY, memory.document_change_request_attributes, content=_CHANGED
-        ),
+        "update_document": _changed_document(name=semconv.UPDATE_MEMORY),
         "delete_document": _memory(
-            semconv.DELETE_MEMORY, memory.document_change_request_attributes
+            name=semconv.DELETE_MEMORY, read_request=memory.document_change_request_attributes
         ),
-        "retrieve_document": _memory(
-            semconv.FETCH_MEMORY, memory.document_fetch_request_attributes, content=_FETCHED
-        ),
-        "list_documents": _memory(
-            semconv.FETCH_MEMORY,
-            memory.document_fetch_request_attributes,
-            memory.list_attributes,
-            content=_LISTED,
-        ),
+        "retrieve_document": _fetched_record(read_request=memory.document_fetch_request_attributes),
+        "list_documents": _listed_records(read_request=memory.document_fetch_request_attributes),
     },
 }
 
