@@ -18,21 +18,19 @@ from orq_otel.payloads import (
     agent_sessions,
     agents,
     audio,
-    batches,
     calls,
     chat,
     completions,
     decisions,
     embeddings,
     evals,
-    fine_tuning,
     images,
+    jobs,
     moderations,
     provenance,
     responses,
     runs,
     vector_stores,
-    videos,
 )
 from orq_otel.payloads.events import EventReader
 
@@ -95,8 +93,8 @@ _transcription = partial(
 )
 _video = partial(
     Operation,
-    read_request=videos.request_attributes,
-    read_response=videos.response_attributes,
+    read_request=jobs.video_request_attributes,
+    read_response=jobs.response_attributes,
     read_request_content=images.request_content,
 )
 _agent = partial(Operation, name=semconv.INVOKE_AGENT, target=semconv.AGENT_NAME)
@@ -229,14 +227,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("post", "/fine_tuning/jobs"): Operation(
         name=semconv.FINE_TUNE,
-        read_request=fine_tuning.request_attributes,
-        read_response=fine_tuning.response_attributes,
+        read_request=jobs.training_request_attributes,
+        read_response=jobs.response_attributes,
     ),
     ("post", "/realtime/calls"): _CALL,
     ("post", "/live/sessions"): _CALL,
     ("post", "/batches"): Operation(
         name=semconv.CREATE_BATCH,
-        read_response=batches.response_attributes,
+        read_response=jobs.batch_response_attributes,
     ),
 }
 
@@ -256,7 +254,7 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 name=semconv.RUN_EVALUATION,
                 read_start=evals.run_start_attributes,
                 read_request=evals.run_request_attributes,
-                read_response=evals.run_response_attributes,
+                read_response=jobs.response_attributes,
                 read_request_content=evals.run_request_content,
             ),
         ),

@@ -1,6 +1,7 @@
 """OpenAI's evaluations: graders, and runs of evaluations. Attributes and content. Pure functions.
 
-A grader judges one answer at once. A run of an evaluation judges many, later, as a job.
+A grader judges one answer at once. A run of an evaluation judges many, later, as a job,
+and `jobs` reads what is answered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, rea
 from orq_otel.genai.messages import Content, generic, message, text
 from orq_otel.payloads.parts import answered, items, unknown_part
 from orq_otel.payloads.responses import input_messages
-from orq_otel.payloads.videos import job_attributes
 
 _GRADER: Final = (("name", semconv.EVALUATION_NAME), ("model", semconv.REQUEST_MODEL))
 _MODEL: Final = (("model", semconv.REQUEST_MODEL),)
@@ -75,11 +75,6 @@ def run_start_attributes(body: Mapping[str, Any]) -> Attributes:
 def run_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """How that model is to sample."""
     return _sampling(get(body.get("data_source"), "sampling_params"))
-
-
-def run_response_attributes(run: Any) -> Attributes:
-    """Attributes of a run, which mostly has yet to begin."""
-    return job_attributes(run, get(run, "error"))
 
 
 def run_request_content(body: Mapping[str, Any]) -> Content:
