@@ -24,7 +24,7 @@ Written out rather than looped over tables, because it runs on every call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Final
 
@@ -54,36 +54,6 @@ _ODD: Final = -(2**70)
 #: As many digits as no such integer has.
 _DIGITS: Final = 20
 
-#: The fields of OpenAI's own usage, by API. Any other is a compatible server's.
-_OF_COMPLETIONS: Final = frozenset(
-    {
-        "completion_tokens",
-        "completion_tokens_details",
-        "prompt_tokens",
-        "prompt_tokens_details",
-        "total_tokens",
-    }
-)
-_OF_RESPONSES: Final = frozenset(
-    {
-        "input_tokens",
-        "input_tokens_details",
-        "output_tokens",
-        "output_tokens_details",
-        "total_tokens",
-    }
-)
-_OF_AUDIO: Final = frozenset(
-    {
-        "input_token_details",
-        "input_tokens",
-        "output_token_details",
-        "output_tokens",
-        "total_tokens",
-        "type",
-    }
-)
-
 #: The names of counts and their details: in a chat, in the Responses API and elsewhere.
 _NAMES: Final = (
     ("prompt_tokens", "prompt_tokens_details", "completion_tokens", "completion_tokens_details"),
@@ -105,34 +75,31 @@ _CACHE_WRITE: Final = "cache_creation_input_tokens"
 _TICKS_IN_A_DOLLAR: Final = 10**10
 
 
-def read_completion_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the usage of a completion, of embeddings or of a run to `attributes`."""
-    counts = fields(usage)
-    sent = _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
-    made = _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
-    if sent + made != counts.get("total_tokens") or not _OF_COMPLETIONS.issuperset(counts):
-        _settle(counts, _OF_COMPLETIONS, "completion_tokens_details", attributes)
+def _reader(
+    sent_name: str, sent_details: str, made_name: str, made_details: str, *others: str
+) -> Callable[[Any, Attributes], None]:
+    """Makes what adds usage to attributes in which OpenAI has these names, and `others`.
 
-
-def read_response_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the usage of the Responses API, or of an API newer than it, to `attributes`."""
-    counts = fields(usage)
-    sent = _read_input(counts, "input_tokens", "input_tokens_details", attributes)
-    made = _read_output(counts, "output_tokens", "output_tokens_details", attributes)
-    if sent + made != counts.get("total_tokens") or not _OF_RESPONSES.issuperset(counts):
-        _settle(counts, _OF_RESPONSES, "output_tokens_details", attributes)
-
-
-def read_audio_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the usage of speech, of a transcript or of realtime to `attributes`.
-
-    Its details are called `input_token_details`. Models that are billed by time count no tokens.
+    Any other name is a compatible server's.
     """
-    counts = fields(usage)
-    sent = _read_input(counts, "input_tokens", "input_token_details", attributes)
-    made = _read_output(counts, "output_tokens", "output_token_details", attributes)
-    if sent + made != counts.get("total_tokens") or not _OF_AUDIO.issuperset(counts):
-        _settle(counts, _OF_AUDIO, "output_token_details", attributes)
+    names = frozenset({sent_name, sent_details, made_name, made_details, "total_tokens", *others})
+
+    def read(usage: Any, attributes: Attributes) -> None:
+        counts = fields(usage)
+        sent = _read_input(counts, sent_name, sent_details, attributes)
+        made = _read_output(counts, made_name, made_details, attributes)
+        if sent + made != counts.get("total_tokens") or not names.issuperset(counts):
+            _settle(counts, names, made_details, attributes)
+
+    return read
+
+
+#: Adds the usage of a completion, of embeddings or of a run to attributes.
+read_completion_usage: Final = _reader(*_NAMES[0])
+#: The same for the Responses API, and for APIs newer than it.
+read_response_usage: Final = _reader(*_NAMES[1])
+#: The same for speech, a transcript and realtime. What is billed by time counts no tokens.
+read_audio_usage: Final = _reader(*_NAMES[3], "type")
 
 
 def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -> Any:
