@@ -18,6 +18,7 @@ from orq_otel.genai.semconv import (
     OUTPUT_TYPE,
     PROMPT_VARIABLE,
     REQUEST_FREQUENCY_PENALTY,
+    REQUEST_MAX_TOKENS,
     REQUEST_PRESENCE_PENALTY,
     REQUEST_SEED,
     REQUEST_STOP_SEQUENCES,
@@ -177,9 +178,15 @@ def number(value: Any) -> float | None:
         return None
 
 
-def sampling(body: Mapping[str, Any]) -> Attributes:
-    """How tokens are chosen. Compatible servers take `top_k`; `top_logprobs` is something else."""
+def sampling(body: Mapping[str, Any], *limits: str) -> Attributes:
+    """How tokens are chosen, and how many at the most, by the last of the fields `limits`.
+
+    Compatible servers take `top_k`; `top_logprobs` is something else.
+    """
     attributes: Attributes = {}
+    for field in limits:
+        if field in body and is_whole(body[field]):
+            attributes[REQUEST_MAX_TOKENS] = body[field]
     for field, name in _NUMBERS:
         if field in body:
             value = body[field]

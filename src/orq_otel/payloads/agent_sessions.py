@@ -39,6 +39,7 @@ _IN_PATH: Final = (("session_id", semconv.CONVERSATION_ID),)
 start_attributes: Final = partial(read_strings, names=_IN_PATH)
 _SESSION: Final = (("id", semconv.CONVERSATION_ID),)
 _MODEL: Final = (("model", semconv.REQUEST_MODEL),)
+_LEVEL: Final = (("effort", semconv.REQUEST_REASONING_LEVEL),)
 _AGENT_OF_SESSION: Final = (("id", semconv.AGENT_ID), ("model", semconv.RESPONSE_MODEL))
 _TURN: Final = (("id", semconv.RESPONSE_ID), ("agent_id", semconv.AGENT_ID))
 _INVOCATION: Final = (("id", semconv.RESPONSE_ID), ("session_id", semconv.CONVERSATION_ID))
@@ -62,9 +63,7 @@ def new_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of a request for a session: a saved agent, or what this one differs in."""
     attributes: Attributes = read_strings(body, _AGENT)
     agent = fields(body.get("agent"))
-    effort = get(agent.get("reasoning"), "effort")
-    if isinstance(effort, str):
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
+    attributes.update(read_strings(fields(agent.get("reasoning")), _LEVEL))
     attributes.update(output_type(get(agent.get("text"), "format")))
     attributes.update(service_tier(agent.get("service_tier")))
     if body.get("stream"):

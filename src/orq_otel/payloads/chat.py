@@ -49,7 +49,6 @@ from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
     OUTPUT_TYPE,
     REQUEST_CHOICE_COUNT,
-    REQUEST_MAX_TOKENS,
     REQUEST_REASONING_LEVEL,
     REQUEST_STREAM,
     RESPONSE_FINISH_REASONS,
@@ -97,12 +96,7 @@ _NO_CHOICES: Final = "No choices in the response"
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /chat/completions`."""
-    attributes = sampling(body)
-    limit = body.get("max_completion_tokens")
-    if limit is None:
-        limit = body.get("max_tokens")
-    if is_whole(limit):
-        attributes[REQUEST_MAX_TOKENS] = limit
+    attributes = sampling(body, "max_tokens", "max_completion_tokens")
     stop = body.get("stop")
     if stop is not None:
         attributes.update(stop_sequences(stop))

@@ -36,10 +36,7 @@ __all__ = [
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /completions`."""
-    attributes = sampling(body)
-    limit = body.get("max_tokens")
-    if is_whole(limit):
-        attributes[semconv.REQUEST_MAX_TOKENS] = limit
+    attributes = sampling(body, "max_tokens")
     attributes.update(stop_sequences(body.get("stop")))
     choices = body.get("n")
     if is_whole(choices) and choices != 1:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error, error_type
-from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, read_strings, sampling
+from orq_otel.genai.fields import Attributes, fields, get, number, read_strings, sampling
 from orq_otel.genai.messages import Content, generic, message, text
 from orq_otel.payloads.parts import answered, items, unknown_part
 from orq_otel.payloads.responses import input_messages
 
 _GRADER: Final = (("name", semconv.EVALUATION_NAME), ("model", semconv.REQUEST_MODEL))
 _MODEL: Final = (("model", semconv.REQUEST_MODEL),)
+_LEVEL: Final = (("reasoning_effort", semconv.REQUEST_REASONING_LEVEL),)
 _GRADED_BY: Final = (("sampled_model_name", semconv.RESPONSE_MODEL),)
 
 
@@ -86,12 +87,6 @@ def run_request_content(body: Mapping[str, Any]) -> Content:
 
 def _sampling(parameters: Any) -> Attributes:
     values = fields(parameters)
-    attributes = sampling(values)
-    for name in ("max_completion_tokens", "max_completions_tokens"):  # the latter of graders
-        limit = values.get(name)
-        if is_whole(limit):
-            attributes[semconv.REQUEST_MAX_TOKENS] = limit
-    effort = values.get("reasoning_effort")
-    if isinstance(effort, str):
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
-    return attributes
+    # The latter name is that of graders.
+    attributes = sampling(values, "max_completion_tokens", "max_completions_tokens")
+    return {**attributes, **read_strings(values, _LEVEL)}

@@ -20,6 +20,7 @@ from orq_otel.payloads.parts import items
 from orq_otel.payloads.usage import read_audio_usage
 
 _SESSION: Final = (("id", semconv.SESSION_ID), ("model", semconv.RESPONSE_MODEL))
+_LEVEL: Final = (("effort", semconv.REQUEST_REASONING_LEVEL),)
 _RESPONSE: Final = (
     ("id", semconv.RESPONSE_ID),
     ("conversation_id", semconv.CONVERSATION_ID),
@@ -41,13 +42,9 @@ def session_attributes(event: Any) -> Attributes:
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the parameters of `response.create`. The session has defaults for the rest."""
-    attributes = sampling(body)
-    for name in ("max_output_tokens", "max_response_output_tokens"):  # the latter in beta
-        if type(body.get(name)) is int:  # or "inf"
-            attributes[semconv.REQUEST_MAX_TOKENS] = body[name]
-    effort = get(body.get("reasoning"), "effort")
-    if type(effort) is str:
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
+    # The limit may be "inf". It has the latter name in beta.
+    attributes = sampling(body, "max_output_tokens", "max_response_output_tokens")
+    attributes.update(read_strings(fields(body.get("reasoning")), _LEVEL))
     attributes.update(_output_type(body))
     attributes.update(responses.prompt_attributes(body.get("prompt")))
     return attributes

@@ -26,7 +26,6 @@ from orq_otel.genai.fields import (
     Attributes,
     fields,
     get,
-    is_whole,
     output_type,
     prompt_variables,
     read_strings,
@@ -56,7 +55,6 @@ from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
     PROMPT_NAME,
     PROMPT_VERSION,
-    REQUEST_MAX_TOKENS,
     REQUEST_PREVIOUS_RESPONSE_ID,
     REQUEST_REASONING_LEVEL,
     REQUEST_STREAM,
@@ -131,10 +129,7 @@ def agent_attributes(body: Mapping[str, Any]) -> Attributes:
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /responses` and of `POST /responses/compact`."""
-    attributes = sampling(body)
-    limit = body.get("max_output_tokens")
-    if is_whole(limit):
-        attributes[REQUEST_MAX_TOKENS] = limit
+    attributes = sampling(body, "max_output_tokens")
     previous = body.get("previous_response_id")
     if type(previous) is str:
         attributes[REQUEST_PREVIOUS_RESPONSE_ID] = previous

@@ -16,7 +16,6 @@ from orq_otel.genai.fields import (
     Attributes,
     fields,
     get,
-    is_whole,
     output_type,
     read_strings,
     sampling,
@@ -42,6 +41,7 @@ from orq_otel.payloads.usage import read_completion_usage
 _REQUEST: Final = (
     ("assistant_id", semconv.AGENT_ID),
     ("run_id", semconv.RESPONSE_ID),
+    ("reasoning_effort", semconv.REQUEST_REASONING_LEVEL),
 )
 #: The assistant's thread, which is in the path of the request, unless it is yet to be made.
 start_attributes: Final = partial(read_strings, names=(("thread_id", semconv.CONVERSATION_ID),))
@@ -74,14 +74,8 @@ _MESSAGE_REASONS: Final = {
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of a request that starts a run, or continues it: its path and body."""
-    attributes = sampling(body)
+    attributes = sampling(body, "max_completion_tokens")
     attributes.update(read_strings(body, _REQUEST))
-    limit = body.get("max_completion_tokens")
-    if is_whole(limit):
-        attributes[semconv.REQUEST_MAX_TOKENS] = limit
-    effort = body.get("reasoning_effort")
-    if type(effort) is str:
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
     attributes.update(output_type(body.get("response_format")))
     if body.get("stream"):
         attributes[semconv.REQUEST_STREAM] = True
