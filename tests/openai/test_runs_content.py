@@ -22,11 +22,11 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.payloads import runs
 from orq_otel.payloads.events import EventReader
+from orq_otel.payloads.responses import tool_definitions
 from orq_otel.payloads.runs import (
     ContentStreamReader,
     request_content,
     response_content,
-    tool_definitions,
 )
 
 SHOT = {

@@ -106,7 +106,7 @@ _RUN = _agent(
     read_request_content=runs.request_content,
     read_response_content=runs.response_content,
     new_content_reader=runs.ContentStreamReader,
-    read_tools=runs.tool_definitions,
+    read_tools=responses.tool_definitions,
 )
 _CALL = Operation(
     name=semconv.START_CALL,
@@ -121,8 +121,8 @@ _NEW_AGENT = Operation(
     read_start=agents.start_attributes,
     read_request=agents.request_attributes,
     read_response=agents.response_attributes,
-    read_request_content=agents.request_content,
-    read_tools=agents.tool_definitions,
+    read_request_content=responses.instructions_and_tools,
+    read_tools=responses.tool_definitions,
     target=semconv.AGENT_NAME,
 )
 _NEW_SESSION = _agent(

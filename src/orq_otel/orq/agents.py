@@ -50,7 +50,7 @@ from orq_otel.genai.messages import (
 from orq_otel.orq.models import as_json, billing, set_fields, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, model_attributes
 from orq_otel.payloads import chat
-from orq_otel.payloads.parts import items, merged
+from orq_otel.payloads.parts import items, merged, text_parts
 from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.payloads.usage import read_completion_usage
 
@@ -572,8 +572,7 @@ _WITH_CONTENT: Final = frozenset({*CONTENT_READERS, _STARTED, _DELTA, _DONE, _TH
 def _description(agent: _Fields) -> Content:
     """The instructions and tools of an agent, from a request or the event with which it starts."""
     content: Content = {}
-    prompts = [agent.get("system_prompt"), agent.get("instructions")]
-    instructions = [text(one) for one in prompts if one and type(one) is str]
+    instructions = text_parts(agent.get("system_prompt"), agent.get("instructions"))
     if instructions:
         content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     tools = tool_definitions(agent)

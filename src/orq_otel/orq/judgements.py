@@ -20,7 +20,6 @@ from orq_otel.genai.messages import (
     generic,
     media,
     message,
-    text,
     tool_call,
     tool_result,
 )
@@ -28,7 +27,7 @@ from orq_otel.orq.models import TRACE_IDS, as_json, billing, telemetry_ids, toke
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
 from orq_otel.payloads import chat, decisions, moderations, responses
 from orq_otel.payloads.documents import document_part, documents_content
-from orq_otel.payloads.parts import answered, asked, content_part, image_type, items
+from orq_otel.payloads.parts import answered, asked, content_part, image_type, items, text_parts
 from orq_otel.payloads.usage import read_response_usage
 
 _HEAD: Final = (("id", semconv.RESPONSE_ID), ("model", semconv.RESPONSE_MODEL))
@@ -93,9 +92,7 @@ def ocr_response_content(response: Any) -> Content:
     parts: list[Part] = []
     for one in items(get(response, "pages")):
         page = fields(one)
-        markdown = page.get("markdown")
-        if markdown and isinstance(markdown, str):
-            parts.append(text(markdown))
+        parts += text_parts(page.get("markdown"))
         for image in items(page.get("images")):
             data = get(image, "image_base64")
             if data and isinstance(data, str):
@@ -178,9 +175,9 @@ def evaluation_request_content(arguments: Arguments) -> Content:
     reference = arguments.get("reference") or question.get("expected_output")
     messages += _text_message("user", reference, name="reference")
     content: Content = {semconv.INPUT_MESSAGES: messages} if messages else {}
-    instructions = question.get("system_instructions")
-    if instructions and isinstance(instructions, str):
-        content[semconv.SYSTEM_INSTRUCTIONS] = [text(instructions)]
+    instructions = text_parts(question.get("system_instructions"))
+    if instructions:
+        content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     retrievals = items(arguments.get("retrievals")) or items(question.get("retrievals"))
     return {**content, **documents_content([document_part(one) for one in retrievals])}
 
@@ -236,9 +233,8 @@ def _with_names(by_name: Any) -> list[Any]:
 
 
 def _text_message(role: str, content: Any, name: str | None = None) -> list[Message]:
-    if not content or not isinstance(content, str):
-        return []
-    return [message(role, [text(content)], name=name)]
+    parts = text_parts(content)
+    return [message(role, parts, name=name)] if parts else []
 
 
 def _tool_call(call: Mapping[str, Any]) -> list[Part]:

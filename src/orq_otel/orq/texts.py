@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
-from orq_otel.genai.messages import Content, Part, generic, text
+from orq_otel.genai.messages import Content, generic, text
 from orq_otel.genai.semconv import REQUEST_MODEL
 from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
-from orq_otel.payloads.parts import answered, asked, items
+from orq_otel.payloads.parts import answered, asked, items, text_parts
 
 _MODEL: Final = (("embedding_model", REQUEST_MODEL), ("model", REQUEST_MODEL))
 
@@ -25,7 +25,7 @@ def chunking_start_attributes(arguments: Arguments) -> Attributes:
 
 def chunking_request_content(arguments: Arguments) -> Content:
     """The text that is to be cut."""
-    return asked(_said(get(arguments.get("request"), "text")))
+    return asked(text_parts(get(arguments.get("request"), "text")))
 
 
 def chunking_response_content(response: Any) -> Content:
@@ -36,12 +36,12 @@ def chunking_response_content(response: Any) -> Content:
 
 def text_content(arguments: Arguments) -> Content:
     """The text in which personal data is looked for."""
-    return asked(_said(arguments.get("text")))
+    return asked(text_parts(arguments.get("text")))
 
 
 def redacted_text_content(arguments: Arguments) -> Content:
     """The text whose personal data is to be put back."""
-    return asked(_said(arguments.get("redacted_text")))
+    return asked(text_parts(arguments.get("redacted_text")))
 
 
 def detection_content(response: Any) -> Content:
@@ -54,13 +54,9 @@ def detection_content(response: Any) -> Content:
 
 def redaction_content(response: Any) -> Content:
     """The text without its personal data."""
-    return answered(_said(get(response, "redacted_text")))
+    return answered(text_parts(get(response, "redacted_text")))
 
 
 def restoration_content(response: Any) -> Content:
     """The text with its personal data."""
-    return answered(_said(get(response, "original_text")))
-
-
-def _said(content: Any) -> list[Part]:
-    return [text(content)] if content and isinstance(content, str) else []
+    return answered(text_parts(get(response, "original_text")))

@@ -27,10 +27,9 @@ from orq_otel.genai.fields import (
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, finish_reason, generic, message, tool_result
-from orq_otel.payloads import agents
 from orq_otel.payloads.parts import items, tool_response
 from orq_otel.payloads.response_items import item_parts
-from orq_otel.payloads.responses import input_messages
+from orq_otel.payloads.responses import input_messages, instructions_and_tools, tool_definitions
 from orq_otel.payloads.usage import read_response_usage
 
 _AGENT: Final = (("agent_id", semconv.AGENT_ID),)
@@ -173,14 +172,14 @@ class StreamReader:
 
 def new_request_content(body: Mapping[str, Any]) -> Content:
     """The first messages of a session, and its agent's instructions and tools."""
-    content = agents.request_content(fields(body.get("agent")))
+    content = instructions_and_tools(fields(body.get("agent")))
     messages = _input(body.get("input"))
     return {**content, semconv.INPUT_MESSAGES: messages} if messages else content
 
 
 def new_tool_definitions(body: Any) -> list[Any]:
     """The tools of a new session's agent, with descriptions and parameters."""
-    return agents.tool_definitions(fields(get(body, "agent")))
+    return tool_definitions(get(body, "agent"))
 
 
 def input_request_content(body: Mapping[str, Any]) -> Content:

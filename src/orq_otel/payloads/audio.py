@@ -13,9 +13,9 @@ from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
-from orq_otel.genai.messages import Content, message, text
+from orq_otel.genai.messages import Content, message
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import asked, content_parts
+from orq_otel.payloads.parts import asked, content_parts, text_parts
 from orq_otel.payloads.usage import read_audio_usage
 
 _JSON_FORMATS = ("json", "verbose_json", "diarized_json")
@@ -33,9 +33,9 @@ def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
 def speech_request_content(body: Mapping[str, Any]) -> Content:
     """Content of the body of `POST /audio/speech`: the text to speak, and how to speak it."""
     content = asked(content_parts(body.get("input")))
-    instructions = body.get("instructions")
-    if instructions and isinstance(instructions, str):
-        content[semconv.SYSTEM_INSTRUCTIONS] = [text(instructions)]
+    instructions = text_parts(body.get("instructions"))
+    if instructions:
+        content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     return content
 
 
@@ -128,8 +128,5 @@ class TranscriptionStreamReader(EventReader):
 
 
 def _transcript_content(transcript: Any, reason: str) -> Content:
-    if not transcript or not isinstance(transcript, str):
-        return {}
-    return {
-        semconv.OUTPUT_MESSAGES: [message("assistant", [text(transcript)], finish_reason=reason)]
-    }
+    parts = text_parts(transcript)
+    return {semconv.OUTPUT_MESSAGES: [message("assistant", parts, reason)]} if parts else {}

@@ -67,6 +67,7 @@ from orq_otel.payloads.parts import (
     merged,
     named_tools,
     spoken,
+    text_parts,
     thought,
     tool_response,
     unknown_part,
@@ -533,10 +534,8 @@ def _tool_call(call: Any) -> Part:
 
 def _audio_parts(audio: Mapping[str, Any]) -> list[Part]:
     """The transcript and the data of audio. A request repeats earlier audio by its id alone."""
-    parts = []
-    transcript, data, id = audio.get("transcript"), audio.get("data"), audio.get("id")  # noqa: A001
-    if transcript and isinstance(transcript, str):
-        parts.append(text(transcript))
+    parts = text_parts(audio.get("transcript"))
+    data, id = audio.get("data"), audio.get("id")  # noqa: A001
     if data:
         parts.append(blob("audio", None, data))
     elif not parts and isinstance(id, str):

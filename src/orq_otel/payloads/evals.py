@@ -12,8 +12,8 @@ from typing import Any, Final
 from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error, error_type
 from orq_otel.genai.fields import Attributes, fields, get, number, read_strings, sampling
-from orq_otel.genai.messages import Content, generic, message, text
-from orq_otel.payloads.parts import answered, items, unknown_part
+from orq_otel.genai.messages import Content, generic, message
+from orq_otel.payloads.parts import answered, items, text_parts, unknown_part
 from orq_otel.payloads.responses import input_messages
 
 _GRADER: Final = (("name", semconv.EVALUATION_NAME), ("model", semconv.REQUEST_MODEL))
@@ -55,9 +55,9 @@ def grade_request_content(body: Mapping[str, Any]) -> Content:
     item = body.get("item")
     if item is not None:
         messages.append(message("user", [generic("item", item)]))
-    sample = body.get("model_sample")
-    if sample and isinstance(sample, str):
-        messages.append(message("assistant", [text(sample)]))
+    sample = text_parts(body.get("model_sample"))
+    if sample:
+        messages.append(message("assistant", sample))
     return {semconv.INPUT_MESSAGES: messages} if messages else {}
 
 

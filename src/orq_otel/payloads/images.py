@@ -12,9 +12,9 @@ from typing import Any, Final
 from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, is_whole
-from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message, text
+from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import asked, content_parts, image_type, items
+from orq_otel.payloads.parts import asked, content_parts, image_type, items, text_parts
 from orq_otel.payloads.usage import read_response_usage
 
 #: Fields of a request, for an image or for a video, that may refer to media, and what media.
@@ -114,6 +114,5 @@ def _image_messages(value: Any, output_format: Any) -> list[Message]:
         parts.append(blob("image", mime_type, data))
     if url and isinstance(url, str):
         parts.append(media("image", url, mime_type))
-    if prompt and isinstance(prompt, str):
-        parts.append(text(prompt))
+    parts += text_parts(prompt)
     return [message("assistant", parts, finish_reason="stop")] if parts else []

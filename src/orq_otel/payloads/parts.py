@@ -98,6 +98,11 @@ def content_parts(content: Any) -> list[Part]:
     return [generic("content", content)]
 
 
+def text_parts(*values: Any) -> list[Part]:
+    """Parts of text for those values that are text, and not empty."""
+    return [text(value) for value in values if value and isinstance(value, str)]
+
+
 def thought(message: Mapping[str, Any]) -> str:
     """The reasoning in a message, by its fields, or "". Servers that send it twice mean it once."""
     for name in _THOUGHTS:

@@ -264,7 +264,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
     messages = input_messages(body.get("input"))
     if messages:
         content[INPUT_MESSAGES] = messages
-    _add_instructions_and_tools(body, content)
+    content.update(instructions_and_tools(body))
     if "prompt" in body:
         variables = fields(get(body["prompt"], "variables"))
         content.update(prompt_variables(variables.items(), _variable_text))
@@ -299,13 +299,12 @@ def compacted_content(response: Any) -> Content:
 
 def fetched_response_content(response: Any) -> Content:
     """The message of a stored response, and the request's instructions and tools in it."""
-    content = response_content(response)
-    _add_instructions_and_tools(fields(response), content)
-    return content
+    return {**response_content(response), **instructions_and_tools(fields(response))}
 
 
-def _add_instructions_and_tools(values: Mapping[str, Any], content: Content) -> None:
-    """Add instructions and tools from the fields of a request, or of a stored response."""
+def instructions_and_tools(values: Mapping[str, Any]) -> Content:
+    """Instructions, and types and names of tools, of a request, a stored response or an agent."""
+    content: Content = {}
     instructions = values.get("instructions")
     if instructions:
         parts = _instructions(instructions)
@@ -314,6 +313,7 @@ def _add_instructions_and_tools(values: Mapping[str, Any], content: Content) -> 
     tools = named_tools(values.get("tools"))
     if tools:
         content[TOOL_DEFINITIONS] = tools
+    return content
 
 
 def _instructions(value: Any) -> list[Part]:
@@ -611,6 +611,4 @@ class FetchedContentStreamReader(FetchedStreamReader, ContentStreamReader):
 
     def content(self) -> Content:
         """The content of the response so far, and the request's instructions and tools."""
-        content = super().content()
-        _add_instructions_and_tools(fields(self._response), content)
-        return content
+        return {**super().content(), **instructions_and_tools(fields(self._response))}

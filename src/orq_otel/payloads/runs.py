@@ -29,13 +29,18 @@ from orq_otel.genai.messages import (
     file,
     finish_reason,
     message,
-    text,
     tool_call,
     tool_result,
 )
-from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import content_parts, in_order, items, named_tools, unknown_part
+from orq_otel.payloads.parts import (
+    content_parts,
+    in_order,
+    items,
+    named_tools,
+    text_parts,
+    unknown_part,
+)
 from orq_otel.payloads.usage import read_completion_usage
 
 _REQUEST: Final = (
@@ -119,11 +124,7 @@ def _run_reason(status: str | None, details: Any) -> str | None:
 def request_content(body: Mapping[str, Any]) -> Content:
     """Instructions, messages and tools of a request that starts a run, or the outputs of tools."""
     content: Content = {}
-    instructions = [
-        text(value)
-        for field in ("instructions", "additional_instructions")
-        if (value := body.get(field)) and isinstance(value, str)
-    ]
+    instructions = text_parts(body.get("instructions"), body.get("additional_instructions"))
     if instructions:
         content[semconv.SYSTEM_INSTRUCTIONS] = instructions
     messages = [_message(one) for one in items(get(body.get("thread"), "messages"))]
@@ -138,11 +139,6 @@ def request_content(body: Mapping[str, Any]) -> Content:
     if tools:
         content[semconv.TOOL_DEFINITIONS] = tools
     return content
-
-
-def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
-    """The tools of a request, with descriptions and parameters."""
-    return message_parts.tool_definitions(body.get("tools"))
 
 
 def response_content(run: Any) -> Content:
