@@ -164,7 +164,7 @@ def request_content(arguments: Arguments) -> Content:
 
 def run_request_content(arguments: Arguments) -> Content:
     """The message to an agent that the request describes, with its instructions and tools."""
-    return {**request_content(arguments), **_description(arguments)}
+    return {**request_content(arguments), **description_content(arguments)}
 
 
 def tool_definitions(request: Any) -> list[Any]:
@@ -175,11 +175,6 @@ def tool_definitions(request: Any) -> list[Any]:
 def new_agent_attributes(agent: Any) -> Attributes:
     """The id of an agent that was made."""
     return read_strings(fields(agent), (("id", semconv.AGENT_ID),))
-
-
-def new_request_content(arguments: Arguments) -> Content:
-    """Instructions and tools of an agent that is made."""
-    return _description(arguments)
 
 
 def response_content(response: Any) -> Content:
@@ -257,11 +252,13 @@ class ContentStreamReader(StreamReader):
             return
         details = fields(data)
         if kind == _DELTA:
-            self._add(self._parts.setdefault(_part_id(details), []), fields(details.get("delta")))
+            self._add(
+                self._parts.setdefault(_id(details, "part_id"), []), fields(details.get("delta"))
+            )
         elif kind == _DONE:
-            self._parts[_part_id(details)] = [fields(details.get("part"))]
+            self._parts[_id(details, "part_id")] = [fields(details.get("part"))]
         elif kind == _STARTED:
-            self._description = _description(details)
+            self._description = description_content(details)
         elif kind == _THOUGHT:
             id = object()  # noqa: A001
             self._thoughts.append(id)
@@ -330,33 +327,9 @@ def _has_error(output: Any) -> bool:
     )
 
 
-def _execution_attributes(event: _Fields) -> Attributes:
-    return read_strings(
-        event,
-        (("agent_task_id", semconv.ORQ_AGENT_EXECUTION_ID), ("trace_id", semconv.ORQ_TRACE_ID)),
-    )
-
-
-def _agent_attributes(event: _Fields) -> Attributes:
-    return read_strings(
-        event,
-        (
-            ("agent_manifest_id", semconv.AGENT_ID),
-            ("agent_key", semconv.AGENT_NAME),
-            ("agent_description", semconv.AGENT_DESCRIPTION),
-            ("model_id", semconv.RESPONSE_MODEL),
-            ("response_id", semconv.RESPONSE_ID),
-        ),
-    )
-
-
 def _failure(event: _Fields) -> Attributes:
     code = identifier(as_json(event.get("code")))
     return {semconv.ERROR_TYPE: code or UNNAMED, semconv.RESPONSE_FINISH_REASONS: ("error",)}
-
-
-def _timeout(_: _Fields) -> Attributes:
-    return {semconv.ERROR_TYPE: "timeout", semconv.RESPONSE_FINISH_REASONS: ("error",)}
 
 
 #: Readers of the events that have attributes, by type.
@@ -366,12 +339,30 @@ ATTRIBUTE_READERS: Final[Mapping[str, Callable[[_Fields], Attributes]]] = {
     "response.done": _end,
     "response.failed": _failure,
     # agents.stream and agents.stream_run
-    "agents.execution_started": _execution_attributes,
-    "event.agents.started": _agent_attributes,
+    "agents.execution_started": partial(
+        read_strings,
+        names=(
+            ("agent_task_id", semconv.ORQ_AGENT_EXECUTION_ID),
+            ("trace_id", semconv.ORQ_TRACE_ID),
+        ),
+    ),
+    "event.agents.started": partial(
+        read_strings,
+        names=(
+            ("agent_manifest_id", semconv.AGENT_ID),
+            ("agent_key", semconv.AGENT_NAME),
+            ("agent_description", semconv.AGENT_DESCRIPTION),
+            ("model_id", semconv.RESPONSE_MODEL),
+            ("response_id", semconv.RESPONSE_ID),
+        ),
+    ),
     "event.agents.inactive": _end,
     "event.agents.errored": _failure,
     "agents.error": _failure,
-    "agents.timeout": _timeout,
+    "agents.timeout": lambda _: {
+        semconv.ERROR_TYPE: "timeout",
+        semconv.RESPONSE_FINISH_REASONS: ("error",),
+    },
 }
 #: The events with which a stream ends.
 _ENDS: Final = frozenset({"response.done", "event.agents.inactive"})
@@ -388,12 +379,12 @@ def _answer(parts: list[_Fields], reason: str | None) -> Content:
 
 def _turn(parts: list[_Fields]) -> list[Part]:
     """The parts of an agent's turn. A tool call that is there twice is one call."""
-    names = {_call_id(one): one.get("tool_name") for one in parts if _kind(one) == "tool_call"}
-    with_result = [_call_id(one) for one in parts if _kind(one) == "tool_result"]
+    names = {_id(one): one.get("tool_name") for one in parts if _kind(one) == "tool_call"}
+    with_result = [_id(one) for one in parts if _kind(one) == "tool_result"]
     called: list[str | None] = []
     turn = []
     for one in parts:
-        kind, id = _kind(one), _call_id(one)  # noqa: A001
+        kind, id = _kind(one), _id(one)  # noqa: A001
         if kind == "tool_call":
             if id is not None and id in called:
                 continue
@@ -468,13 +459,8 @@ def _kind(part: _Fields) -> str:
     return str.__str__(kind) if isinstance(kind, str) else ""
 
 
-def _call_id(part: _Fields) -> str | None:
-    id = part.get("tool_call_id")  # noqa: A001
-    return id if type(id) is str else None
-
-
-def _part_id(event: _Fields) -> str | None:
-    id = event.get("part_id")  # noqa: A001
+def _id(values: _Fields, name: str = "tool_call_id") -> str | None:
+    id = values.get(name)  # noqa: A001
     return id if type(id) is str else None
 
 
@@ -517,32 +503,6 @@ def _response_done(event: _Fields) -> list[_Fields]:
     return _pending(event.get("pending_tool_calls"))
 
 
-def _tool_started(event: _Fields) -> list[_Fields]:
-    name = event.get("tool_name") or event.get("tool_id")
-    return [_call(event.get("tool_call_id"), name, event.get("arguments"))]
-
-
-def _tool_done(event: _Fields) -> list[_Fields]:
-    return [_result(event.get("tool_call_id"), event.get("result"))]
-
-
-def _tool_failed(event: _Fields) -> list[_Fields]:
-    return [_result(event.get("tool_call_id"), {"error": event.get("error")})]
-
-
-def _execution_started(event: _Fields) -> list[_Fields]:
-    name = event.get("tool_key") or event.get("action_type")
-    return [_call(_execution_call_id(event), name, event.get("tool_arguments"))]
-
-
-def _execution_finished(event: _Fields) -> list[_Fields]:
-    return [_result(_execution_call_id(event), event.get("result"))]
-
-
-def _execution_failed(event: _Fields) -> list[_Fields]:
-    return [_result(_execution_call_id(event), {"error": get(event.get("error"), "message")})]
-
-
 def _execution_call_id(event: _Fields) -> Any:
     return get(event.get("tool_execution_context"), "agent_tool_call_id")
 
@@ -556,20 +516,38 @@ _DONE: Final = "part.done"
 #: Readers of the events that have parts of the agent's message, by type.
 CONTENT_READERS: Final[Mapping[str, Callable[[_Fields], list[_Fields]]]] = {
     # agents.responses
-    "tool.started": _tool_started,
-    "tool.done": _tool_done,
-    "tool.failed": _tool_failed,
+    "tool.started": lambda event: [
+        _call(
+            event.get("tool_call_id"),
+            event.get("tool_name") or event.get("tool_id"),
+            event.get("arguments"),
+        )
+    ],
+    "tool.done": lambda event: [_result(event.get("tool_call_id"), event.get("result"))],
+    "tool.failed": lambda event: [
+        _result(event.get("tool_call_id"), {"error": event.get("error")})
+    ],
     "response.done": _response_done,
     # agents.stream and agents.stream_run
-    "event.workflow_events.tool_execution_started": _execution_started,
-    "event.workflow_events.tool_execution_finished": _execution_finished,
-    "event.workflow_events.tool_execution_failed": _execution_failed,
+    "event.workflow_events.tool_execution_started": lambda event: [
+        _call(
+            _execution_call_id(event),
+            event.get("tool_key") or event.get("action_type"),
+            event.get("tool_arguments"),
+        )
+    ],
+    "event.workflow_events.tool_execution_finished": lambda event: [
+        _result(_execution_call_id(event), event.get("result"))
+    ],
+    "event.workflow_events.tool_execution_failed": lambda event: [
+        _result(_execution_call_id(event), {"error": get(event.get("error"), "message")})
+    ],
     _INACTIVE: _inactive,
 }
 _WITH_CONTENT: Final = frozenset({*CONTENT_READERS, _STARTED, _DELTA, _DONE, _THOUGHT})
 
 
-def _description(agent: _Fields) -> Content:
+def description_content(agent: _Fields) -> Content:
     """The instructions and tools of an agent, from a request or the event with which it starts."""
     content: Content = {}
     instructions = text_parts(agent.get("system_prompt"), agent.get("instructions"))

@@ -254,7 +254,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             read_start=agents.run_start_attributes,
             read_request=agents.new_request_attributes,
             read_response=agents.new_agent_attributes,
-            read_request_content=agents.new_request_content,
+            read_request_content=agents.description_content,
             read_tools=agents.tool_definitions,
             target=semconv.AGENT_NAME,
         ),
