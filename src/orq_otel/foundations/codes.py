@@ -25,13 +25,7 @@ SYMPTOMS: Final = (
 
 
 class Entry(NamedTuple):
-    """What a code stands for.
-
-    Attributes:
-        symptom: One of `SYMPTOMS`.
-        meaning: What is wrong.
-        cure: What to do about it.
-    """
+    """What a code stands for: one of `SYMPTOMS`, what is wrong, and what to do about it."""
 
     symptom: str
     meaning: str

@@ -47,14 +47,10 @@ _TOOLS: Final = frozenset({"httpx", "openai", "orq_ai_sdk", "pydantic", "pydanti
 
 @dataclass
 class Occurrences:
-    """How often a failure or misuse occurred in one place.
+    """How often a failure or misuse occurred in one place: a line, a handler's name, or "".
 
-    Attributes:
-        code: One of `codes.ENTRIES`.
-        message: What is wrong, without content.
-        place: A file and line, or the name of a handler. May be empty.
-        count: How often it occurred.
-        last: When it occurred last, in seconds since the epoch.
+    `code` is one of `codes.ENTRIES`, `message` says what is wrong, without content, and `last` is
+    in seconds since the epoch.
     """
 
     code: str
@@ -84,11 +80,9 @@ class Occurrences:
 
 
 class UnusableError(TypeError):
-    """A function of others returned what cannot be used.
+    """A function of others, or an object that is called as one, returned what cannot be used.
 
-    Args:
-        function: The function, or an object that is called as one.
-        wanted: What it has to return, as the end of a sentence.
+    `wanted` is what it has to return, as the end of a sentence.
     """
 
     def __init__(self, function: Any, wanted: str) -> None:

@@ -31,14 +31,10 @@ def around(function: Around) -> Wrapper:
 
 
 class Seam(NamedTuple):
-    """A method to wrap.
+    """A method to wrap, by its name and that of its class. `wrapper` makes the replacement.
 
-    Attributes:
-        owner: The name of its class.
-        method: The name of the method.
-        wrapper: Makes the replacement.
-        required: The versions that must have the method, as in a requirements file: "openai >=
-            1.66". If one of them lacks it, a warning is logged. "python" stands for Python itself.
+    `required` are the versions that must have the method, as in a requirements file: "openai >=
+    1.66". If one of them lacks it, a warning is logged. "python" stands for Python itself.
     """
 
     owner: str
@@ -48,13 +44,10 @@ class Seam(NamedTuple):
 
 
 class Patch:
-    """Wrappers around methods of a module's classes, applied once the module is imported.
+    """Wrappers around methods of a module's classes, applied once others have imported the module.
 
-    Args:
-        module: The name of the module. This class does not import it.
-        seams: The methods to wrap.
-        submodules: For a package, the patches of its modules. If one of these modules does not
-            exist, its patch can never be applied. When the package is imported, a warning says so.
+    For a package, `submodules` are the patches of its modules. If one of these does not exist, its
+    patch can never be applied. When the package is imported, a warning says so.
     """
 
     def __init__(

@@ -99,13 +99,10 @@ _FEW: Final = 24
 
 
 def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> None:
-    """Set attributes on a span that is open.
+    """Set attributes on a recording span, and pin those that will not be changed.
 
-    Args:
-        span: A recording span.
-        attributes: Text, numbers, truth values, and tuples of them, valid as they are. Of more
-            than the limit allows, the last ones stay.
-        pinned: Whether to pin them as well. They must not be changed then.
+    They are text, numbers, truth values, and tuples of them, valid as they are. Of more than the
+    limit allows, the last ones stay.
     """
     kept = getattr(span, "_attributes", None)
     if type(kept) is not BoundedAttributes:
@@ -447,14 +444,10 @@ def target_of(worker: Any) -> Any:
 
 
 def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
-    """The innermost function around the caller that a module of others runs, if there is one.
+    """The innermost function around the caller that is of one of these modules, if there is one.
 
-    Args:
-        modules: How the names of such modules begin.
-        depth: How many frames are looked at.
-
-    Returns:
-        The name of its module, and its local variable `kwargs`, or None for that.
+    They are given by how their names begin, and `depth` frames are looked at. Returns the name of
+    its module, and its local variable `kwargs`, or None for that.
     """
     frame: Any = sys._getframe(2)  # noqa: SLF001 - documented; inspect.stack() reads source files
     for _ in range(depth):
@@ -468,15 +461,9 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
 
 
 def local_around(name: str, end: str, depth: int) -> Any:
-    """A local variable of the innermost function around the caller that has one of this name.
+    """A local variable of the innermost function around the caller that has one, or None.
 
-    Args:
-        name: The name of the variable.
-        end: How the names of modules begin whose functions are not looked beyond.
-        depth: How many frames are looked at.
-
-    Returns:
-        Its value, or None if there is none.
+    At most `depth` frames are looked at, and none beyond modules whose names begin with `end`.
     """
     frame: Any = sys._getframe(2)  # noqa: SLF001 - documented, as above
     for _ in range(depth):
@@ -516,11 +503,7 @@ def span_of_run(handlers: Any, run_id: Any) -> Any:
 
 
 def is_called_from(modules: tuple[str, ...]) -> bool:
-    """Whether the function that called the caller was called from a module.
-
-    Args:
-        modules: How the names of such modules begin.
-    """
+    """Whether the function that called the caller was called from a module whose name begins so."""
     frame = sys._getframe(1).f_back  # noqa: SLF001 - documented, as above
     outer = None if frame is None else frame.f_back
     name = None if outer is None else outer.f_globals.get("__name__")

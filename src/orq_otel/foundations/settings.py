@@ -346,12 +346,7 @@ def _warn_of_unknown(variables: Mapping[str, str]) -> None:
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """The question whether a similar variable was meant, after a space. "" if none is similar.
-
-    Args:
-        name: A name that no variable has.
-        known: The names of all variables.
-    """
+    """The question whether a similar variable of those `known` was meant, after a space, or ""."""
     close = similar(name, known, 0.85)
     return "" if close is None else f" Did you mean {close}?"
 

@@ -123,8 +123,7 @@ def take_notes() -> None:
 def end_all(processors: Any = None) -> None:
     """End all dropped and open calls, the newest first, since it may be inside of an older one.
 
-    Args:
-        processors: All processors of the provider that is shut down, or None for every provider.
+    With `processors`, all those of a provider that is shut down, only the calls of that.
     """
     take_notes()
     for call in _open():

@@ -34,13 +34,9 @@ _HEADER: Final = re.compile(HEADER_NAME + r"[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*", 
 
 
 class Kind(NamedTuple):
-    """What a value has to be.
+    """What the values of variables have to be: `names` is a pattern, `what` the end of a sentence.
 
-    Attributes:
-        names: The names of the variables, as a pattern.
-        what: What a value is, as the end of a sentence.
-        is_right: Whether a value is that, without spaces around it.
-        is_shown: Whether a value may be shown.
+    A value is right without the spaces around it. Unless `is_shown`, it may be secret.
     """
 
     names: str
@@ -50,13 +46,7 @@ class Kind(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """A variable that has a value which it cannot have.
-
-    Attributes:
-        name: Its name.
-        sentence: What is wrong with it.
-        right: What is right in the value. None for nothing.
-    """
+    """A variable with a value that it cannot have: what is wrong, and what of it is right."""
 
     name: str
     sentence: str

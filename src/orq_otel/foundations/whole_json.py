@@ -10,9 +10,7 @@ from typing import Any
 def with_whole_json(attributes: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
     """Attributes in which each list or object of JSON has only the first of its items that fit.
 
-    Args:
-        attributes: The attributes of a span or a log record.
-        limit: How many characters a text may have before the SDK cuts it, or None.
+    The SDK cuts a text at `limit` characters, unless that is None.
     """
     if limit is None:
         return attributes

@@ -85,19 +85,17 @@ def read_nothing(_: Any) -> dict[str, Any]:
 class Operation:
     """One row of an instrumentor's table. Readers of content are used if its capture is on.
 
+    A request is plain JSON. A response is parsed, or a namespace of its JSON.
+
     Attributes:
         name: The value of `gen_ai.operation.name`, of the conventions or one of ours.
-        read_request: Turns a request, which is plain JSON, into span attributes. Without it, there
-            are none besides those that a call starts with.
-        read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
+        read_request: Reads attributes besides those that a call starts with.
         read_start: Reads from a request what samplers, or the name of the span, want. For OpenAI's
             client besides the model and the conversation that the body names.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
             `read_request` has to set `gen_ai.request.stream`: without it, the time to the first
             chunk is not recorded.
         constants: Attributes that every span of the operation has.
-        read_request_content: Reads the content of a request.
-        read_response_content: Reads the content of a response.
         new_content_reader: Makes the reader of one stream that reads its content, too.
         read_tools: Reads full tool definitions from a request or a response, if these are to be
             captured. The other readers return only types and names of tools.
@@ -126,20 +124,12 @@ _NO_CONTENT: Final[Content] = {}
 class Call:
     """One call as telemetry. It ends once, whatever happens, and in whichever order.
 
-    A call that is dropped before its end, such as with an abandoned stream, ends at once, or
-    right after the garbage collection that found it. Its methods raise only what a signal handler
-    of the host raises.
-
-    Args:
-        operation: What the call does.
-        span: Its span, started.
-        context: OpenTelemetry's context with the span in it, to be current while the request runs.
-        started: The attributes that the span started with, under the conventions' names.
-        client: The client, which describes its errors.
-        telemetry: The signals to make of it.
+    A call that is dropped before its end, such as with an abandoned stream, ends at once, or right
+    after the garbage collection that found it. Its methods raise only what a signal handler of the
+    host raises.
 
     Attributes:
-        context: The same as the argument.
+        context: OpenTelemetry's context with the span in it, to be current while the request runs.
         sent: What was sent, where an error's description looks for the call's credentials: a
             request's options or a response. Not set before there is one.
         read_model: Reads the model's name from `sent`, or returns None. Set only where the name
@@ -507,11 +497,7 @@ class Call:
 
 
 class Unrecorded:
-    """A call of which nothing is recorded. Its span has to be current for the spans inside it.
-
-    Args:
-        context: OpenTelemetry's context with the span in it.
-    """
+    """A call of which nothing is recorded. Its span has to be current for the spans inside it."""
 
     __slots__ = ("context",)
 

@@ -116,15 +116,9 @@ class Capture:
     ) -> None:
         """Read content, redact it, cut it, and add it to the attributes of a span and an event.
 
-        All of that is done at once, since the source may change later. Failures are logged.
-
-        Args:
-            read: Reads content from `source`.
-            source: A request, a response, or the reader of a stream.
-            read_tools: Reads full tool definitions from `source`.
-            on_span: Receives the attributes of a span: each is JSON, structured, or plain text.
-            on_event: Receives the attributes of an event: each is structured, or plain text.
-            whole: Receives what is for the hook.
+        All of that is done at once, since the source may change later: a request, a response, or
+        the reader of a stream. Attributes of a span are JSON, structured, or plain text; of an
+        event structured, or plain text. `whole` is for the hook. Failures are logged.
         """
         try:
             if self.is_plain:  # the short way, since this runs twice on every call

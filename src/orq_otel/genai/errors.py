@@ -37,12 +37,8 @@ _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 class ErrorDetails:
     """The details of an error that a client raised. Those from the server are not yet checked.
 
-    Attributes:
-        head: "Error code: 400", a text that the client makes up itself, or "Error".
-        kind: The server's name for the kind of error.
-        code: The server's code.
-        param: The parameter of the request that the error is about.
-        message: The server's message.
+    `head` is "Error code: 400", a text that the client makes up itself, or "Error". The rest is the
+    server's: its name for the kind, its code, the parameter in question, and its message.
     """
 
     head: str
@@ -63,15 +59,11 @@ _CODES: Final = ("code", "error_code")
 
 
 def error_details(head: str, body: Any) -> ErrorDetails:
-    """The details in the body of an error.
+    """The details in the body of an error, which is parsed if it is JSON.
 
     OpenAI and those after it have them in an object, `error`. Google's servers have a list around
     that, and a `status`; FastAPI's a `detail`, which may be a text, an object or a list; gateways a
     list, `errors`; Databricks an `error_code`; and Hugging Face's a text as `error`.
-
-    Args:
-        head: How the description begins.
-        body: What the server sent, parsed if it is JSON.
     """
     for _ in range(_DEEPEST):
         if isinstance(body, SimpleNamespace):
@@ -110,8 +102,7 @@ class Description(NamedTuple):
 class ErrorType(str):
     """The value of `error.type` for an error in a response or an event, and all that it says.
 
-    Attributes:
-        details: The error's details, not yet checked.
+    Its details are not yet checked.
     """
 
     __slots__ = ("details",)
@@ -137,13 +128,10 @@ FindCredentials: TypeAlias = Callable[[Any, Any, "BaseException | None"], Iterab
 
 @dataclass(frozen=True)
 class Errors:
-    """How the errors of one client are read.
+    """How the errors of one client are read: details, the credentials of a call, and its answer.
 
-    Attributes:
-        read: Reads an error's details.
-        credentials: Finds the credentials of a call.
-        answer: Reads the answer that arrived before an error, if one did: parsed, or a namespace of
-            its JSON. Reading an answer can fail after the model was paid for it.
+    The answer is what arrived before an error, if it did: parsed, or a namespace of its JSON.
+    Reading one can fail after the model was paid for it.
     """
 
     read: ReadError
@@ -189,13 +177,7 @@ class Errors:
         return Description(full if capture.on_span else short, full if capture.on_event else short)
 
     def type_of(self, name: Any, client: Any, sent: Any) -> str:
-        """The value of `error.type` for an error that a response or an event calls `name`.
-
-        Args:
-            name: The server's name for it, not yet checked.
-            client: As `describe` takes it.
-            sent: The same.
-        """
+        """The value of `error.type` for an error that a response or an event calls `name`."""
         try:
             if identifier(name) and not (
                 Credentials(self.credentials(client, sent, None)).are_revealed_by(str(name))

@@ -44,14 +44,11 @@ _IDLE: Final = frozenset({"ProxyLoggerProvider", "NoOpLoggerProvider"})
 
 
 class Events:
-    """Emits the events of one instrumentor's calls.
+    """Emits the events of one instrumentor's calls, with `details` those of each inference, too.
 
-    Args:
-        scope: The name of the instrumentation scope.
-        logger_provider: Receives them. None for the global one.
-        details: Whether to emit the details of each inference.
-        only_sampled: Whether calls whose spans are not sampled have no events. By the conventions
-            they have them, since content in events is stored independently of traces.
+    Without a provider they go to the global one. With `only_sampled`, calls whose spans are not
+    sampled have none. By the conventions they have them, since content in events is stored
+    independently of traces.
     """
 
     def __init__(
@@ -102,11 +99,8 @@ class Events:
     ) -> None:
         """Emit the error of a call, and where it was raised.
 
-        Args:
-            error: What was raised.
-            message: Its description without credentials, or None if there is nothing to say.
-            started: The attributes that the call's span started with, labels included.
-            context: OpenTelemetry's context with the call's span.
+        The message is without credentials, or None if there is nothing to say. `started` are the
+        attributes that the call's span started with, labels included.
         """
         if self.find_logger() is None:
             return

@@ -94,12 +94,7 @@ def get(thing: Any, name: str) -> Any:
 
 
 def read_strings(source: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The fields of `source` that are text and not empty, as attributes.
-
-    Args:
-        source: The fields, by name.
-        names: Pairs of the name of a field and the name of its attribute.
-    """
+    """The fields of `source` that are text and not empty as attributes, by pairs of names."""
     strings: dict[str, Any] = {}
     for field, name in names:
         value = source.get(field)
@@ -231,9 +226,7 @@ def prompt_variables(
 ) -> Attributes:
     """The first variables of a prompt, by the names of their attributes.
 
-    Args:
-        variables: Names and values. Those whose name is no short, printable text are left out.
-        as_text: Makes the text of an attribute from a value.
+    Those whose name is no short, printable text are left out.
     """
     return {
         f"{PROMPT_VARIABLE}.{name}": as_text(value)

@@ -140,16 +140,12 @@ def _record_oldest() -> None:
 
 
 class Metrics:
-    """The instruments of one instrumentor.
+    """The instruments of one instrumentor. Every operation is recorded with `duration`.
 
     Args:
         meter: Makes them. Before a meter provider is set, it is a stand-in of the API's.
         older: Use the two older names for every operation, `gen_ai.client.token.usage` and
             `gen_ai.client.operation.duration`, instead of the newest.
-
-    Attributes:
-        duration: The instrument that every operation is recorded with.
-        older: As the argument.
     """
 
     def __init__(self, meter: Meter, *, older: bool) -> None:

@@ -15,15 +15,7 @@ from orq_otel.genai.metrics import Metrics
 
 @dataclass(frozen=True)
 class Telemetry:
-    """The signals that an instrumentor makes of its calls.
-
-    Attributes:
-        tracer: Makes spans.
-        errors: Describes the client's errors.
-        events: Emits log records, or None for none.
-        metrics: Records metrics, or None for none.
-        capture: Collects content, or None if it is not captured.
-    """
+    """The signals that an instrumentor makes of its calls. None stands for one that is not made."""
 
     tracer: Tracer
     errors: Errors

@@ -114,12 +114,7 @@ _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
 
 
 def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
-    """A wrapper for a synchronous method.
-
-    Args:
-        begin: Starts the call.
-        settle: Ends it, or hands it to the result.
-    """
+    """A wrapper for a synchronous method, whose call `begin` starts and `settle` ends."""
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -246,15 +241,7 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     client: Any,
     context: Context,
 ) -> Call | Unrecorded | None:
-    """Start the span of a call.
-
-    Args:
-        telemetry: The signals to make of it.
-        operation: What the call does.
-        attributes: The attributes that samplers see: operation, provider, model and server.
-        thread: The thread that the call belongs to.
-        client: The client, which describes its errors.
-        context: OpenTelemetry's context in which the call is made.
+    """Start the span of a call, with the attributes that samplers see.
 
     Returns:
         The call; or `Unrecorded`, if its span is not sampled and it has no other signals; or None,

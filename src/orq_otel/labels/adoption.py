@@ -72,20 +72,12 @@ def has_frameworks() -> bool:
 
 
 def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The labels of a span of ours that starts outside of every scope.
+    """The labels of a span of ours that starts outside of every scope, if any.
 
     The id is that of the nearest span around whose marks say that it is of a model or an agent; or
     else the one that another library keeps in OpenTelemetry's context; or else the one that the
-    user gave to a framework for the run; or else the call's own.
-
-    Args:
-        context: OpenTelemetry's context in which the span starts.
-        parent: The current span, or None.
-        started: The attributes with which the span is to start, the conversation that the call
-            names among them. One of Orq's client is not adopted.
-
-    Returns:
-        The labels, with `orq_otel.adopted_from` among them, or none.
+    user gave to a framework for the run; or else the call's own, among the attributes with which
+    the span is to start. One of Orq's client is not adopted.
     """
     if not in_force.adopts:
         return _NONE

@@ -46,12 +46,7 @@ ENCODERS: Final[Mapping[str, Encoder]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Details:
-    """The attributes by which a backend knows the user and the metadata of a thread.
-
-    Attributes:
-        attributes: The name of each attribute, with the name of its encoder.
-        source: As that of a `Preset`.
-    """
+    """The attributes by which a backend knows user and metadata of a thread, as in a `Preset`."""
 
     attributes: Mapping[str, str]
     source: str
@@ -59,11 +54,9 @@ class Details:
 
 @dataclass(frozen=True)
 class Preset:
-    """The attributes by which a backend groups.
+    """The attributes by which a backend groups, each with the name of its encoder.
 
     Attributes:
-        backend: The name of the backend, for readers of the documentation.
-        attributes: The name of each attribute, with the name of its encoder.
         shows: What the backend shows for them.
         source: The URL of the backend's documentation, or of its code that reads the attributes.
         on_roots: Attributes for only the first span of a trace, with their values.
@@ -255,12 +248,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Chosen:
-    """The chosen attributes.
-
-    Attributes:
-        attributes: The name of each attribute, with its encoder.
-        on_roots: Attributes for only the first span of a trace, with their values.
-    """
+    """The chosen attributes with their encoders, and those of only the first span of a trace."""
 
     attributes: Mapping[str, Encoder]
     on_roots: Mapping[str, bool]

@@ -33,12 +33,7 @@ _MAX_LOOKS: Final = 100
 
 
 class Unset:
-    """The global providers that had not been set yet when labels were asked for.
-
-    Attributes:
-        spans: Whether the tracer provider is still to come.
-        logs: Whether the logger provider is still to come.
-    """
+    """The global providers, of spans and logs, that were not set yet when labels were asked for."""
 
     def __init__(self) -> None:
         self.reset()

@@ -60,12 +60,8 @@ class Body:
     """Reads a body as it comes, JSON or server-sent events, and ends the call with it.
 
     Some servers give events another content type, or none, and clients read them all the same. Of
-    any other body, such as plain text or sound, only the end is noticed.
-
-    Args:
-        call: The call.
-        response: The HTTP response.
-        is_read: Whether somebody else reads the events, if there are any.
+    any other body, such as plain text or sound, only the end is noticed. The events may be read by
+    somebody else (`is_read`).
     """
 
     def __init__(self, call: Call, response: Any, *, is_read: bool = False) -> None:

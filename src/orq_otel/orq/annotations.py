@@ -23,16 +23,7 @@ _BAD: Final = "bad"
 
 @dataclass(frozen=True)
 class Judgement:
-    """The result of an evaluation, as a caller passed it.
-
-    Attributes:
-        name: What was evaluated.
-        score: A number, or None.
-        label: What the score means, or None.
-        explanation: Why, or None.
-        evaluator: Who or what evaluated, or None.
-        is_thumb: Whether it is a user's thumb, up or down.
-    """
+    """The result of an evaluation, as a caller passed it. A user's thumb is up or down."""
 
     name: str
     score: float | None

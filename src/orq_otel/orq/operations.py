@@ -54,10 +54,7 @@ class Row(Operation):
 class Special:
     """Calls of a method that are another operation than the others.
 
-    Attributes:
-        which: Which they are, as the documentation writes it.
-        applies: Whether a call is one of them, by its arguments.
-        row: The row to use for them.
+    `which` is how the documentation writes them. `applies` says it of a call, by its arguments.
     """
 
     which: str

@@ -26,12 +26,7 @@ _MAX_MEMBER: Final = 4096
 
 
 class Carried(NamedTuple):
-    """What is sent and accepted besides a thread's id and tags.
-
-    Attributes:
-        user: Whether the user is carried.
-        metadata: The keys of metadata that are carried.
-    """
+    """What is sent and accepted besides a thread's id and tags: the user, and keys of metadata."""
 
     user: bool = False
     metadata: frozenset[str] = frozenset()

@@ -60,12 +60,12 @@ in_mcp: Final[ContextVar[bool]] = ContextVar("orq_otel.in_mcp", default=False)
 class Travel:
     """Who gets threads, and whether threads that come in are accepted, in this process.
 
+    If the program has set this, environment variables do not change it.
+
     Attributes:
         to: Patterns of hosts, as `hosts.host_pattern` returns them.
         carried: What travels besides ids and tags.
         mcp: Whether MCP servers get them.
-        is_set_in_code: Whether the program has set this. Then environment variables do not change
-            it.
         installed: The earlier global propagator, and the one with `ThreadPropagator` that replaced
             it.
     """

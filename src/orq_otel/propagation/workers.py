@@ -40,10 +40,7 @@ ThreadWithStart: Final = next(cls for cls in threading.Thread.__mro__ if "start"
 class Switch:
     """Whether work for pools and OS threads keeps its thread, in this process.
 
-    Attributes:
-        is_on: Whether it does.
-        is_set_in_code: Whether the program has set this. Then environment variables do not change
-            it.
+    If the program has set this, environment variables do not change it.
     """
 
     is_on = False

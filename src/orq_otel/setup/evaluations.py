@@ -46,14 +46,7 @@ _SCOPE: Final = "orq_otel"
 
 
 class _Subject(NamedTuple):
-    """What an evaluation is about.
-
-    Attributes:
-        span: The span or its context, or None.
-        context: Its context, if that is valid.
-        thread: The thread.
-        response_id: The id of the model's response.
-    """
+    """What an evaluation is about. The context is valid, and the span may be a context itself."""
 
     span: Any
     context: SpanContext | None

@@ -19,15 +19,10 @@ from orq_otel.setup.state import state
 
 
 class Exporter:
-    """Passes everything on to an exporter, and counts what it sent.
+    """Passes everything on to an exporter, and counts what it sent, and what it did not.
 
-    Args:
-        exporter: An exporter of spans, log records or metrics.
-
-    Attributes:
-        exported: The number of spans or log records that were sent, or of collections of metrics.
-        failed: The number of those that were not.
-        error: The class of what the exporter raised last, or "".
+    It counts spans, log records, or collections of metrics. `error` is the class of what the
+    exporter raised last, or "".
     """
 
     def __init__(self, exporter: Any) -> None:
@@ -61,12 +56,7 @@ class Exporter:
 class Outlet:
     """Sends what a provider makes to processors that may be exchanged.
 
-    Attributes:
-        is_open: Whether it was opened, and not shut down since, by us or by the provider.
-        exported: How many were exported so far, by earlier exporters as well.
-        failed: How many could not be exported, likewise.
-        provider: The provider that it stands in.
-        targets: The current processors.
+    It is open until it is shut down, by us or by the provider that it stands in.
     """
 
     #: The method by which a provider hands over what is to be exported.
@@ -81,12 +71,12 @@ class Outlet:
 
     @property
     def exported(self) -> int:
-        """How many were exported so far."""
+        """How many were exported so far, by earlier exporters as well."""
         return self._exported + sum(one.exported for one in self._exporters)
 
     @property
     def failed(self) -> int:
-        """How many could not be exported so far."""
+        """How many could not be exported so far, likewise."""
         return self._failed + sum(one.failed for one in self._exporters)
 
     @property
@@ -110,11 +100,7 @@ class Outlet:
         locked(state.lock, self._exchange, (), ())
 
     def force_flush(self, timeout_millis: Any = 30000) -> bool:
-        """Export what is waiting.
-
-        Returns:
-            Whether the processors say that they could.
-        """
+        """Export what is waiting. Returns whether the processors say that they could."""
         flushed = [target.force_flush(timeout_millis) for target in self.targets]
         return all(flushed)
 

@@ -500,17 +500,12 @@ def _keep_body_iterator(result: Any, frame: Frame) -> Any:
 
 
 def later(value: Any, frame: Frame) -> Any:
-    """Let a value that runs later do so in the thread of a frame.
+    """Let a value that runs later do so in the thread of a handler's frame.
 
-    Args:
-        value: A generator of either kind, another iterator, an iterable that is no collection, a
-            coroutine, a function, a task with a function and its arguments, a container of tasks,
-            or a list or tuple of any of these.
-        frame: The frame of the handler.
-
-    Returns:
-        What takes its place: of the same type for generators and coroutines, and for tasks. Any
-        other value is returned as it is, and so are files and collections.
+    That is a generator of either kind, another iterator, an iterable that is no collection, a
+    coroutine, a function, a task with a function and its arguments, a container of tasks, or a list
+    or tuple of any of these. What takes the place of a generator, a coroutine or a task is of the
+    same type. Any other value is returned as it is, and so are files and collections.
     """
     make = _MAKERS.get(type(value))
     if make is not None:

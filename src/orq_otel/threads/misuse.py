@@ -44,15 +44,10 @@ def is_refusal(error: Exception) -> bool:
 
 
 def loggable(error: Exception, doing: str) -> Exception:
-    """An error whose message may be logged.
+    """An error whose message may be logged: `error` itself if that is a `SafeText`.
 
-    Args:
-        error: The error that was raised.
-        doing: What failed, without any content: "working out an id".
-
-    Returns:
-        `error` itself if its message is a `SafeText`. Otherwise a new error that names only the
-        type of `error` and where it was raised.
+    Otherwise a new one that names only its type, and where it was raised as we were `doing`
+    something, which is said without any content: "working out an id".
 
     Raises:
         Exception: `error` itself, if a signal handler of the host raised it.
@@ -72,14 +67,9 @@ def loggable(error: Exception, doing: str) -> Exception:
 
 
 def warn_of_misuse(error: Exception, place: str, outcome: str, code: str = BAD_ID_OR_TAGS) -> None:
-    """Log wrong use, once for each place.
+    """Log wrong use, once for each place: by default the line of the user's code that is running.
 
-    Args:
-        error: An error that `loggable` returned.
-        place: A file and line, or the name of a handler. If empty, the line of the user's code
-            that is running.
-        outcome: A sentence that says how the program goes on.
-        code: One of `codes.ENTRIES`.
+    The error is one that `loggable` returned. The outcome is a sentence on how the program goes on.
 
     Raises:
         Exception: `error`, if `ORQ_OTEL_STRICT` is set.

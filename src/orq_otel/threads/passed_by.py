@@ -29,11 +29,7 @@ _MAX_LOOKS: Final = 100
 
 
 class Decorated:
-    """The functions that were decorated where they are defined.
-
-    Attributes:
-        is_watched: Whether to look at calls outside of threads.
-    """
+    """The functions that were decorated where they are defined, and whether to look for them."""
 
     def __init__(self) -> None:
         # By identity: code is equal to any that looks the same, and its hash takes a while.
