@@ -259,8 +259,8 @@ BREAKS = [
     ),
     _break(
         "genai/streams.py",
-        'if name == "close":\n            return _closing(value, self._self_call)',
-        'if name == "close":\n            return value',
+        "return closing(value, self._self_call)",
+        "return value",
         "openai/test_streams.py",
         "openai/test_left_streams.py",
     ),
@@ -304,8 +304,8 @@ BREAKS = [
     ),
     _break(
         "payloads/chat.py",
-        'limit = body.get("max_completion_tokens")',
-        "limit = None",
+        'sampling(body, "max_tokens", "max_completion_tokens")',
+        'sampling(body, "max_tokens")',
         "openai/test_calls.py",
     ),
     _break(

@@ -248,16 +248,15 @@ SCOPES: Final[dict[str, Callable[[World], Any]]] = {
 #: Frames of ours with code of the client's inside, or that the user or the SDK calls directly. What
 #: breaks in them can be caught by nobody, so they hold next to nothing.
 OUTERMOST: Final = {
+    "orq_otel.genai.streams:_Proxy.__getattr__",
     "orq_otel.genai.streams:StreamProxy.__iter__",
     "orq_otel.genai.streams:StreamProxy.__next__",
     "orq_otel.genai.streams:StreamProxy.__enter__",
     "orq_otel.genai.streams:StreamProxy.__exit__",
-    "orq_otel.genai.streams:StreamProxy.__getattr__",
     "orq_otel.genai.streams:AsyncStreamProxy.__aiter__",
     "orq_otel.genai.streams:AsyncStreamProxy.__anext__",
     "orq_otel.genai.streams:AsyncStreamProxy.__aenter__",
     "orq_otel.genai.streams:AsyncStreamProxy.__aexit__",
-    "orq_otel.genai.streams:AsyncStreamProxy.__getattr__",
     "orq_otel.genai.streams:Iteration.__iter__",
     "orq_otel.genai.streams:Iteration.__getattr__",
     "orq_otel.genai.streams:AsyncIteration.__aiter__",

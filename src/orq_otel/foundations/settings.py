@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
@@ -73,9 +73,9 @@ class Variable:
         """The variable of a field of `Settings`."""
         return setting.metadata["variable"]  # type: ignore[no-any-return]
 
-    def read(self, environ: Mapping[str, str], default: Any) -> Any:
+    def read(self, default: Any) -> Any:
         """The setting. Whatever is wrong with the value is logged once."""
-        text = environ.get(self.name, "").strip()
+        text = os.environ.get(self.name, "").strip()
         if not text:
             return default
         try:
@@ -322,13 +322,10 @@ class Settings:
         return (*self.router_urls, *filter(None, [self.orq_base_url]))
 
     @classmethod
-    def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read these variables, by default those of the process."""
-        variables = os.environ if environ is None else environ
-        _warn_of_unknown(variables)
-        return cls(
-            **{one.name: Variable.of(one).read(variables, one.default) for one in fields(cls)}
-        )
+    def read(cls) -> Settings:
+        """Read the variables of the process."""
+        _warn_of_unknown()
+        return cls(**{one.name: Variable.of(one).read(one.default) for one in fields(cls)})
 
 
 def names() -> list[str]:
@@ -336,9 +333,9 @@ def names() -> list[str]:
     return [Variable.of(one).name for one in fields(Settings)]
 
 
-def _warn_of_unknown(variables: Mapping[str, str]) -> None:
+def _warn_of_unknown() -> None:
     """Log each variable that has our prefix and is no setting."""
-    ours = [one for one in variables if one.startswith(_PREFIX) and not one.startswith(_ELSEWHERE)]
+    ours = [one for one in os.environ if one.startswith(_PREFIX) and not one.startswith(_ELSEWHERE)]
     known = names() if ours else []
     for name in ours:
         if name not in known:
@@ -361,4 +358,4 @@ def similar(name: str, known: Collection[str], likeness: float) -> str | None:
 def is_strict() -> bool:
     """Whether wrong use of threads is raised. Only asked when something is wrong."""
     strict = next(one for one in fields(Settings) if one.name == "strict")
-    return bool(Variable.of(strict).read(os.environ, strict.default))
+    return bool(Variable.of(strict).read(strict.default))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 from time import perf_counter, time_ns
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -39,7 +40,7 @@ from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels.attributes import set_aside
 
 _UNDESCRIBED: Final = Description()
-
+_content_of: Final[Callable[[Any], Content]] = methodcaller("content")
 
 #: Chunks of a stream after which its reader is asked to compact what it has collected.
 CHUNKS_TO_COMPACT: Final = 256
@@ -437,8 +438,10 @@ class Call:
                 put(span, attributes)
             else:
                 on_span = {**attributes, **content}
-                write = _set if capture.is_structured else put
-                write(span, on_span)
+                if capture.is_structured:
+                    span.set_attributes(on_span)  # which copies what is in structures
+                else:
+                    put(span, on_span)
                 if capture.hook is not None and self._whole:
                     complete = partial(capture.hook, self._whole, span)
                     if events is None or not events.have_details(operation.name):
@@ -515,16 +518,6 @@ def _take_openai_names(attributes: Attributes) -> None:
         attributes.pop(name, None)
     if tier != "default":
         attributes[RESPONSE_SERVICE_TIER] = tier
-
-
-def _set(span: Span, attributes: Attributes) -> None:
-    """Set attributes, structured ones among them, which the SDK copies."""
-    span.set_attributes(attributes)
-
-
-def _content_of(reader: Any) -> Content:
-    content: Content = reader.content()
-    return content
 
 
 def _ignore(_: Any) -> None:

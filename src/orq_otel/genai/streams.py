@@ -156,14 +156,23 @@ class _Proxy(Proxy):
                 report("watching the response of a stream", mistake)
         return response
 
-    def _bound(self, name: str, value: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
         """An attribute of the client's stream. A public method of it is one of the proxy.
 
         Some methods read the whole stream, such as `get_final_result()` of agents' sessions, and
         some return the stream itself. Both are to go through the proxy.
         """
-        is_method = type(value) is MethodType and value.__self__ is self.__wrapped__
-        return MethodType(value.__func__, self) if is_method and name[0] != "_" else value
+        stream = self.__wrapped__
+        value = getattr(stream, name)  # older streams of Orq's have no `close`
+        if name in {"close", "aclose"}:  # newer clients have both
+            closing = _closing_soon if hasattr(stream, "__anext__") else _closing
+            return closing(value, self._self_call)
+        try:
+            is_method = type(value) is MethodType and value.__self__ is stream
+            return MethodType(value.__func__, self) if is_method and name[0] != "_" else value
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's own
+            report("handing out a method of a stream", mistake)
+            return value
 
 
 class StreamProxy(_Proxy):
@@ -198,16 +207,6 @@ class StreamProxy(_Proxy):
         over(self._self_call)
         return result
 
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
-        if name == "close":
-            return _closing(value, self._self_call)
-        try:
-            return self._bound(name, value)
-        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's own
-            report("handing out a method of a stream", mistake)
-            return value
-
 
 class AsyncStreamProxy(_Proxy):
     """An asynchronous stream."""
@@ -240,16 +239,6 @@ class AsyncStreamProxy(_Proxy):
             raise
         over(self._self_call)
         return result
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
-        if name in {"close", "aclose"}:
-            return _closing_soon(value, self._self_call)
-        try:
-            return self._bound(name, value)
-        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's own
-            report("handing out a method of a stream", mistake)
-            return value
 
 
 class _Body(Proxy):
