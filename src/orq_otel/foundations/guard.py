@@ -180,13 +180,10 @@ def _whose(module: Any, function: str) -> str:
 
 
 def _failed_for_us(error: BaseException) -> TracebackType | None:
-    """The call of a function of others, made by us, in which `error` was raised.
+    """The call of a function of others, made by us, in which `error` was raised, or None.
 
     OpenTelemetry makes most of these calls for us. If no other function is found, this returns
     OpenTelemetry's own: others may have handed it something that it could not use.
-
-    Returns:
-        None if the error was raised in this package, or in what it called for itself.
     """
     found: TracebackType | None = None
     is_called = False

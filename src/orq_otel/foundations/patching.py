@@ -120,11 +120,7 @@ class Patch:
             _warn(missing)
 
     def _wrap(self, module: Any, seam: Seam) -> bool:
-        """Apply one wrapper.
-
-        Returns:
-            Whether the method exists and could be wrapped.
-        """
+        """Apply one wrapper. Returns whether the method exists and could be wrapped."""
         try:
             owner: type | None = getattr(module, seam.owner, None)
             if owner is None or seam.method not in owner.__dict__:
@@ -162,11 +158,7 @@ def _unshadow(owner: type, method: str, original: Any) -> None:
 
 
 def _exists(name: str, package: Any) -> bool:
-    """Whether a module of a package exists, judged by its files. Imports nothing.
-
-    Returns:
-        True, too, if the package was not loaded from files.
-    """
+    """Whether a module of a package exists, judged by its files, if it has any. Imports nothing."""
     if name in sys.modules or not isinstance(getattr(package, "__loader__", None), FileLoader):
         return True
     # A file of the user's that has the client's name is no package.

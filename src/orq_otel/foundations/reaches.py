@@ -167,13 +167,10 @@ def pinned(span: Any) -> Mapping[str, Any] | None:
 
 
 def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[str]) -> bool:
-    """Whether what a span says of its thread may have to be mended.
+    """Whether what a span says of its thread may have to be mended. Every span's end asks this.
 
-    The end of every span asks this.
-
-    Returns:
-        Whether something was pinned on `span`, and the SDK has dropped attributes of it since, or
-        one of `ids` has another value than `name`, or one of `others` is there, too.
+    It may if something was pinned on it, and the SDK has dropped attributes of it since, or one of
+    `ids` has another value than `name`, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
     labels = getattr(kept, "_orq_otel_pinned", None)
@@ -196,15 +193,11 @@ def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[st
 def restore(span: Any, attributes: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Set attributes on a span that has ended, in the place of others where it is full.
 
-    How many were dropped stays right: for each that comes back, the oldest of the others goes, and
-    for each that is new, one more is dropped.
-    Readers in other threads see the attributes of before or those of after: there is no lock.
-
-    Args:
-        span: A span that has ended. One that could have room for an attribute never lost it.
-        attributes: As for `put`. Of more than the limit allows, the last ones come back.
-        new: Attributes that the span never had, with values that it had under other names. They
-            give way to `attributes`.
+    They are as for `put`. The `new` ones the span never had: they have values that it had under
+    other names, and give way. One that could have room for an attribute never lost it. How many
+    were dropped stays right: for each that comes back, the oldest of the others goes, and for each
+    that is new, one more is dropped. Readers in other threads see the attributes of before or those
+    of after: there is no lock.
     """
     kept = span._attributes  # noqa: SLF001
     values, most = kept._dict, kept.maxlen  # noqa: SLF001
@@ -239,13 +232,9 @@ def is_processed_by(span: Any, processors: Any) -> bool:
 def before_end(span: Any, processor: Any, telling: type | None) -> Any:
     """See that a processor's `_on_ending` is called before any processor is told of the end.
 
-    Args:
-        span: A span of the SDK, open.
-        processor: One of the span's processors, or part of one that does not pass this call on.
-        telling: The SDK's own kind of processor that calls it, if the SDK has one.
-
-    Returns:
-        `processors_of(span)`, if it does that for all spans that it has.
+    It is one of an open span's, or part of one that does not pass this call on. `telling` is the
+    SDK's own kind of processor that calls it, if the SDK has one. Returns `processors_of(span)`, if
+    it does that for all spans that it has.
     """
     together: Any = processors_of(span)
     kind: Any = type(together)

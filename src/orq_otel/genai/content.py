@@ -196,11 +196,7 @@ class Capture:
         return plain, plain
 
     def redact_error_message(self, message: str) -> str | None:
-        """Redact a server's error message, which may repeat content.
-
-        Returns:
-            The redacted message, or None if the redaction fails.
-        """
+        """Redact a server's error message, which may repeat content. None if that fails."""
         try:
             message = message[:_LONGEST_ERROR_MESSAGE]
             if self.redact is None:
@@ -344,11 +340,7 @@ def _with_lists_of_one_type(value: Any) -> Any:
 
 
 def _load(name: str) -> Redact | None:
-    """The function that `name`, "package.module:function", stands for.
-
-    Returns:
-        The function, or None, with a log line, if there is none.
-    """
+    """The function that "package.module:function" stands for, or None, with a log line."""
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function, None)
@@ -496,10 +488,9 @@ def _newest(items: list[Any], max_length: int) -> list[Any]:
 
 
 def _shortened(item: Any, room: int) -> list[Any]:
-    """An item that fits into `room`: without its oldest parts, or with shorter strings.
+    """An item that fits into `room`, in a list: without its oldest parts, or with shorter strings.
 
-    Returns:
-        The item in a list, which is empty if it cannot be made to fit.
+    The list is empty if it cannot be made to fit.
     """
     parts = item.get("parts")
     if parts:

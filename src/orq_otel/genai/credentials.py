@@ -113,8 +113,7 @@ class Credentials:
     def mask(self, text: str) -> str | None:
         """Replace the credentials in `text` by stars, and cut it to 4096 characters.
 
-        Returns:
-            The text, or None if there are too many credentials to look for.
+        Returns None if there are too many to look for.
         """
         if not self._are_few:
             return None

@@ -120,11 +120,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _record_notes(_options: CallbackOptions) -> Iterable[Observation]:
-    """Record all notes. The SDK calls this when metrics are about to be collected.
-
-    Returns:
-        No observations.
-    """
+    """Record all notes. The SDK calls this when it is about to collect metrics, and gets none."""
     take_notes()  # end calls that were dropped, so that they leave their notes
     for _ in range(len(_notes)):  # not those that are added meanwhile
         _record_oldest()

@@ -68,12 +68,9 @@ def iterate(inner: Any, reading: Reading) -> Any:
 class Proxy:
     """Has the type, the attributes and the text of an object. Subclasses override what differs.
 
-    A subclass names its own attributes `_self_...`. All others are read from the object, and set
-    on it. But what replaces a method of the subclass stays on the proxy. It may call the method
-    that it replaces, and that would call it on the object, without end.
-
-    Args:
-        wrapped: The object. It becomes the attribute `__wrapped__`.
+    A subclass names its own attributes `_self_...`. All others are read from the object, and set on
+    it. But what replaces a method of the subclass stays on the proxy. It may call the method that
+    it replaces, and that would call it on the object, without end.
     """
 
     __wrapped__: Any
@@ -315,12 +312,9 @@ class Iteration(_Iteration, chain):  # type: ignore[type-arg]
     __slots__ = ("__weakref__", "_inner", "_items", "_reading")
 
     def __new__(cls, inner: Any, items: Any, reading: Reading) -> Iteration:
-        """Make an iterator in the place of `inner` that `reading` reads along.
+        """Make an iterator in the place of `inner`, the client's, that `reading` reads along.
 
-        Args:
-            inner: The client's iterator.
-            items: If all that `inner` does is to pass on the items of another iterator: that one.
-            reading: Reads each item along.
+        If all that `inner` does is to pass on the items of another iterator, `items` are that one.
         """
         items = _chunks(inner if items is None else items, weakref.ref(reading))
         self = chain.__new__(cls, items)
@@ -357,13 +351,10 @@ class AsyncIteration(_Iteration):
 def over(
     reading: Reading | None, error: BaseException | None = None, thrown: tuple[Any, ...] = ()
 ) -> None:
-    """End `reading`, since its consumer has left the stream.
+    """End `reading`, if somebody still reads along, since its consumer has left the stream.
 
-    Args:
-        reading: Reads the stream along. None if nobody does any more.
-        error: What was raised as the stream was closed. That the consumer is cancelled meanwhile is
-            no error of the stream.
-        thrown: What the consumer threw into the stream, which is no error of it either.
+    That the consumer is cancelled as the stream is closed is no error of the stream, and what it
+    has `thrown` into the stream is none either.
     """
     try:
         if reading is None:
@@ -504,9 +495,7 @@ async def _async_chunks(
 def _is_read_elsewhere(error: BaseException, frame: Any) -> bool:
     """Whether Python raised `error` since somebody else is reading the stream, who will end it.
 
-    Args:
-        error: What was raised as the next item was asked for.
-        frame: The frame of the stream's generator. One that has raised an error itself has none.
+    The frame is that of the stream's generator. One that has raised an error itself has none.
     """
     return isinstance(error, (ValueError, RuntimeError)) and frame is not None
 

@@ -359,9 +359,8 @@ def _unread(operation: Operation) -> Operation:
 def thread_in_request(value: Any) -> Thread | None:
     """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`.
 
-    Returns:
-        The thread, or None if the value is missing or not valid. The request still has it: it is
-        for the server to refuse.
+    None if the value is missing or not valid. The request still has it: it is for the server to
+    refuse.
     """
     if value is None:
         return None

@@ -378,10 +378,8 @@ def complete(span: Any) -> None:
 def set_aside(attributes: dict[str, Any], thread_labels: Mapping[str, Any]) -> None:
     """Keep the id of a conversation that a call of ours brought beside its thread's.
 
-    Args:
-        attributes: The call's own, which are changed.
-        thread_labels: The labels of its thread, among other attributes even. Outside of a thread,
-            nothing changes.
+    The attributes, which are the call's own, are changed, unless there is no thread. The labels may
+    be among other attributes.
     """
     id = thread_labels.get(ORQ_THREAD_ID)  # noqa: A001
     if id is not None and in_force.ids and CONVERSATION_ID in attributes:

@@ -167,14 +167,11 @@ def label_task(thread: Thread, handed_back_at: int) -> None:
 
 
 def inherited_thread(context: Context | None = None, parent: Any = None) -> Thread | None:
-    """The thread of code that has OpenTelemetry's context but no scope.
+    """The thread of code that has OpenTelemetry's context, by default the current, but no scope.
 
-    It is the thread of the parent span, or else the one that came in with the request, if those are
-    accepted. The latter is not used in a scope that has no thread on purpose.
-
-    Args:
-        context: OpenTelemetry's context, or None for the current one.
-        parent: The current span of the context, if it is known already.
+    It is the thread of the parent span, the current one of the context, or else the one that came
+    in with the request, if those are accepted. The latter is not used in a scope that has no thread
+    on purpose.
     """
     if parent is None:
         parent = trace.get_current_span(context)

@@ -28,12 +28,9 @@ class Spans(Enum):
 
 
 class Grouping(NamedTuple):
-    """A grouping attribute.
+    """A grouping attribute: on which spans the thread's id replaces another, and who writes it.
 
-    Attributes:
-        spans: On which spans the thread's id replaces another. Where the labels in force have the
-            attribute, that is every span.
-        writers: Who else writes it, in Markdown.
+    Where the labels in force have the attribute, that is every span. The writers are in Markdown.
     """
 
     spans: Spans

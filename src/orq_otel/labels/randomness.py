@@ -76,13 +76,7 @@ def threshold(ratio: float) -> int:
 
 
 class Sampled(NamedTuple):
-    """What the member `ot` of `tracestate` says.
-
-    Attributes:
-        randomness: `rv`, or None if there is none that is valid.
-        threshold: `th`, or None if there is none that is valid.
-        others: Everything else in the member, such as "p:8".
-    """
+    """What the member `ot` of `tracestate` says: `rv` and `th`, where valid, and all else."""
 
     randomness: int | None
     threshold: int | None

@@ -233,17 +233,11 @@ def _decision(id: str, limit: int) -> tuple[bool, TraceState]:  # noqa: A002 - a
 def _sampled(
     own: int, limit: int, state: TraceState, *, is_explicit: bool
 ) -> tuple[bool, TraceState]:
-    """Decide on a root span.
+    """Whether a root span is kept, and its `tracestate`.
 
-    Args:
-        own: The randomness of the thread or the trace id. One that is in `state` already wins, as
-            the specification asks.
-        limit: The threshold.
-        state: The `tracestate` with which the span is to start.
-        is_explicit: Whether `own` has to be written.
-
-    Returns:
-        Whether the span is kept, and its `tracestate`.
+    The randomness is `own`, of the thread or the trace id. One that is in the `state` with which
+    the span is to start wins, as the specification asks. `is_explicit` says whether it has to be
+    written.
     """
     present = read_state(state)
     found = own if present.randomness is None else present.randomness

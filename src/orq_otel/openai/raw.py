@@ -250,10 +250,8 @@ def served_model(sent: Any) -> str | None:
 
     The body may name the deployment instead, or a router that chose a model. The conventions want
     "the exact name of the model actually used". The header is what the official instrumentation
-    reads, too. Of a response that the client has parsed at once, there are no headers.
-
-    Args:
-        sent: The HTTP response, or the options of a request whose response is not at hand.
+    reads, too. Of a response that the client has parsed at once, there are no headers: then this
+    gets the options of the request.
     """
     headers = sent.headers
     if not headers or type(headers) is dict:  # the request's

@@ -324,10 +324,8 @@ def _provider(client: Any, url: Any) -> str:
 class Router:
     """Knows which clients point at an AI Router, and adds threads and traces to their requests.
 
-    Args:
-        urls: Base URLs of routers, or of Orq, besides Orq's own.
-        placement: Where the thread goes: "both", "orq", "top_level" or "none".
-        trace_context: Whether the trace is sent.
+    The URLs are those of routers, or of Orq, besides Orq's own. The thread goes to "both" places,
+    or "orq", "top_level" or "none".
     """
 
     def __init__(self, urls: Iterable[str], placement: str, *, trace_context: bool) -> None:

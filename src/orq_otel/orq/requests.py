@@ -76,9 +76,8 @@ def input_argument(arguments: Arguments) -> Any:
 def prompt_variable_content(variables: Any) -> Content:
     """The variables of a prompt, by the names of their attributes. A value that is no text is JSON.
 
-    Args:
-        variables: Values by name, or a list of `{"key": ..., "value": ..., "is_pii": ...}`. Values
-            that are marked as personal data (`is_pii`) are left out.
+    They are a mapping, or a list of `{"key": ..., "value": ..., "is_pii": ...}`, of which those
+    that are marked as personal data are left out.
     """
     return {} if variables is None else prompt_variables(_variable_items(variables), _variable_text)
 

@@ -64,9 +64,8 @@ def note_counted(response: Mapping[str, Any], counts: Attributes) -> None:
 def background_usage(response: Mapping[str, Any]) -> Attributes:
     """The token counts of a fetched response, with these fields, under names of ours.
 
-    Returns:
-        Nothing for a response that did not run in the background, that is not finished, or whose
-        tokens were counted before.
+    None of a response that did not run in the background, that is not finished, or whose tokens
+    were counted before.
     """
     usage = response.get("usage")
     if (

@@ -243,11 +243,8 @@ def _settle(
 def _include(rest: int, attributes: Attributes, *, may_think: bool) -> None:
     """Add to the input and the output what a server counts beside them, or in the total alone.
 
-    Args:
-        rest: What the total has beyond input and output.
-        attributes: The counts so far.
-        may_think: Whether a rest that nothing else explains is reasoning. Other counts that a
-            server has may explain it, such as those of citations.
+    The rest is what the total has beyond both. `may_think` says whether it is reasoning where
+    nothing else explains it: a server's other counts may, such as those of citations.
     """
     sent, made = attributes.get(USAGE_INPUT_TOKENS, 0), attributes.get(USAGE_OUTPUT_TOKENS, 0)
     thoughts = attributes.get(USAGE_REASONING_OUTPUT_TOKENS, 0)

@@ -26,10 +26,8 @@ _META: Final = "_meta"
 def follow(*, sends: bool, accepts: bool) -> None:
     """Wrap the SDK's functions, or remove the wrappers, now or once the SDK is imported.
 
-    Args:
-        sends: Whether threads are sent to any host: then they must stay out of `_meta`, unless
-            they are sent to MCP servers as well.
-        accepts: Whether threads that come in are used.
+    If threads are sent to any host, they must stay out of `_meta`, unless they are sent to MCP
+    servers as well.
     """
     for patches, wanted in ((_SENDING, sends), (_RECEIVING, accepts)):
         for patch in patches:
@@ -106,8 +104,7 @@ def _with_thread(request: Any) -> Any:
 def _receiving(read_meta: Callable[..., Any]) -> Wrapper:
     """Wrap a method that answers a request, so that it runs in the thread that came with it.
 
-    Args:
-        read_meta: Takes the method's arguments. Returns the request's `_meta`, or None.
+    `read_meta` takes the method's arguments, and returns the request's `_meta`, or None.
     """
 
     def wrap(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:

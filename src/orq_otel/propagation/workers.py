@@ -162,10 +162,7 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
 def _prepare(worker: threading.Thread) -> bool:
     """Set a `run` on an OS thread that calls the original `run` in the current thread.
 
-    It removes itself when it is called.
-
-    Returns:
-        Whether it was set.
+    It removes itself when it is called. Returns whether it was set.
     """
     try:
         thread = current_thread()

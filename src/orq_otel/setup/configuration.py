@@ -271,11 +271,7 @@ class Handle:
                     _warn_of_exporter(signal, error)
 
     def instrument(self, changed: AbstractSet[str]) -> None:
-        """Switch on the instrumentors whose client is installed, if they are not on.
-
-        Args:
-            changed: The names of the arguments that this call of `configure()` was passed.
-        """
+        """Switch on the instrumentors whose client is installed, and apply changed arguments."""
         options: dict[str, Any] = {
             "capture_content": self._arguments.capture_content,
             "redact": self._arguments.redact,

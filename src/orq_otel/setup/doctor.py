@@ -128,11 +128,9 @@ def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
 
 
 def not_taken(asked: Iterable[Finding], spans: int | None = None) -> Iterator[Finding]:
-    """What exporters could not send, unless what is wrong with an endpoint says why.
+    """What exporters could not send, unless what is wrong with an endpoint that was asked says why.
 
-    Args:
-        asked: What was found when endpoints were asked.
-        spans: How many spans, if more is known than what `configure()` sends.
+    `spans` is how many spans, if more is known than what `configure()` sends.
     """
     failed: dict[str, int] = {signal: outlet.failed for signal, outlet in state.outlets.items()}
     if spans is not None:

@@ -435,11 +435,9 @@ class Probe:
             }
 
     def write(self, *, asks: bool = True, is_last: bool = False) -> None:
-        """Write the report of this process.
+        """Write the report of this process, and nothing after the last.
 
-        Args:
-            asks: Whether to ask endpoints that have not been asked yet, which takes a while.
-            is_last: Whether the process ends. Nothing is written afterwards.
+        Endpoints that have not been asked yet are asked, which takes a while, if it `asks`.
         """
         with self._writing:  # what was seen earlier may not replace what was seen later
             if not self._is_over:

@@ -85,15 +85,10 @@ class Address(NamedTuple):
 
 
 def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
-    """Ask an endpoint for traces whether it takes them.
+    """What is wrong with an endpoint for traces, by asking it whether it takes them.
 
-    Args:
-        protocol: `HTTP` or `GRPC`.
-        url: For HTTP with its path, for gRPC with or without a scheme.
-        headers: What an exporter sends along. They are sent, and not shown.
-
-    Returns:
-        What is wrong, or nothing.
+    The URL is for HTTP with its path, for gRPC with or without a scheme. Headers are what an
+    exporter sends along. They are sent, and not shown.
     """
     shown = without_secrets(url)
     if protocol == GRPC and _OF_GRPC_ALONE.match(url):

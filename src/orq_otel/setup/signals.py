@@ -50,11 +50,8 @@ _PROCESSORS: Final[dict[Signal, tuple[str, str, str]]] = {
 def send(signal: Signal, targets: tuple[Destination, ...], provider: Any) -> None:
     """Send a signal to these destinations from now on, and to no others that we chose before.
 
-    Args:
-        signal: What is sent.
-        targets: Where. None for nowhere.
-        provider: The tracer provider. It gets an outlet. Those of logs and metrics are made, unless
-            others have set one.
+    The tracer provider gets an outlet. Providers of logs and metrics are made, unless others have
+    set one.
 
     Raises:
         ImportError: An exporter is not installed.

@@ -20,7 +20,6 @@ class State:
     Attributes:
         handle: None before `configure()` is called, and after a shutdown.
         outlets: The outlet of each signal that was ever set up. They stay in their providers.
-        targets: Where each of them sends.
         made: The tracer provider that `configure()` made, if it made one.
         is_inherited: Whether processes that are forked see to their last exports.
         lock: Held while something is set up or shut down. Reentrant, since a signal handler may

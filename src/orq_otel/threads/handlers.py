@@ -257,11 +257,9 @@ def _scoped_generator(
 ) -> Callable[..., Any]:
     """Wrap a generator function, so that each step of a generator runs in its frame.
 
-    Args:
-        function: The function.
-        open_frame: Opens the frame, in the first step.
-        begun: The generator that `function` returns, if that has begun. Then that around it is to
-            begin at once, with a step that does nothing, since it is sent a value next.
+    The frame is opened in the first step. The generator that the function returns may have `begun`.
+    Then that around it is to begin at once, with a step that does nothing, since it is sent a value
+    next.
     """
 
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:

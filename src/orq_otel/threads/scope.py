@@ -415,10 +415,9 @@ def _usable_thread(
     user: Any,
     metadata: Any,
 ) -> tuple[Thread | None, Exception | None]:
-    """Make a thread from an id and those of the other arguments that are valid.
+    """Make a thread from an id and those of the other arguments that are valid, if the id is.
 
-    Returns:
-        The thread, or None if the id is invalid; and the error, ready to be logged, or None.
+    Returns the error, too, ready to be logged, or None.
     """
     try:
         return _thread_of(id, tags, around, user, metadata), None
