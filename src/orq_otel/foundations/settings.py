@@ -85,16 +85,6 @@ class Variable:
             return self.fallback
 
 
-def _one_of(values: Collection[str], default: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        for value in values:
-            if text.upper() == value.upper():
-                return value
-        raise ValueError(f"is one of {', '.join(values)}, not {text!r}. It counts as {default}.")
-
-    return parse
-
-
 def _flag(fallback: str) -> Callable[[str], bool]:
     def parse(text: str) -> bool:
         if text.lower() not in ("true", "false"):
@@ -159,6 +149,22 @@ def _setting(  # noqa: PLR0913 - two of them are for one setting each
     return field(default=default, metadata={"variable": variable}, repr=not is_secret)
 
 
+def _choice(name: str, meaning: str, values: tuple[str, ...]) -> Any:
+    default = values[0]
+
+    def parse(text: str) -> str:
+        for value in values:
+            if text.upper() == value.upper():
+                return value
+        raise ValueError(f"is one of {', '.join(values)}, not {text!r}. It counts as {default}.")
+
+    return _setting(name, f"`{'`, `'.join(values)}`: {meaning}", parse, default)
+
+
+def _several(name: str, meaning: str, parse: Callable[[str], tuple[str, ...]] = _list) -> Any:
+    return _setting(name, meaning, parse, ())
+
+
 def _switch(name: str, meaning: str, *, default: bool) -> Any:
     word, other = ("true", "false") if default else ("false", "true")
     return _setting(name, f"`{word}`, `{other}`: {meaning}", _flag(word), default)
@@ -168,11 +174,8 @@ def _switch(name: str, meaning: str, *, default: bool) -> Any:
 class Settings:
     """What the environment says."""
 
-    capture_content: str = _setting(
-        CAPTURE_CONTENT,
-        "`NO_CONTENT`, `SPAN_ONLY`, `EVENT_ONLY`, `SPAN_AND_EVENT`: where prompts and answers go",
-        _one_of(CAPTURE_MODES, "NO_CONTENT"),
-        "NO_CONTENT",
+    capture_content: str = _choice(
+        CAPTURE_CONTENT, "where prompts and answers go", tuple(CAPTURE_MODES)
     )
     emit_event: bool | None = _setting(
         EMIT_EVENT,
@@ -218,48 +221,36 @@ class Settings:
         "whether tools have descriptions and parameters besides their names",
         default=False,
     )
-    metrics: str = _setting(
-        "ORQ_OTEL_METRICS",
-        "`latest`, `older`, `none`: which names metrics have",
-        _one_of(("latest", "older", "none"), "latest"),
-        "latest",
+    metrics: str = _choice(
+        "ORQ_OTEL_METRICS", "which names metrics have", ("latest", "older", "none")
     )
-    labels: tuple[str, ...] = _setting(
-        LABELS,
-        "names of [backends](backends.md), and `attribute=encoder`, separated by commas",
-        _list,
-        (),
+    labels: tuple[str, ...] = _several(
+        LABELS, "names of [backends](backends.md), and `attribute=encoder`, separated by commas"
     )
     thread_id: bool = _switch(THREAD_ID, "whether `thread.id` is among the labels", default=True)
-    foreign_ids: str = _setting(
+    foreign_ids: str = _choice(
         "ORQ_OTEL_FOREIGN_IDS",
-        "`thread`, `keep`: which id a span of a thread has where another library wrote "
-        "[its own](one_id.md)",
-        _one_of(("thread", "keep"), "thread"),
-        "thread",
+        "which id a span of a thread has where another library wrote [its own](one_id.md)",
+        ("thread", "keep"),
     )
     adopt_ids: bool = _switch(
         "ORQ_OTEL_ADOPT_IDS",
         "whether calls outside of threads are labelled with the id of the framework around them",
         default=True,
     )
-    router_thread: str = _setting(
+    router_thread: str = _choice(
         "ORQ_OTEL_ROUTER_THREAD",
-        "`both`, `orq`, `top_level`: where a router's request carries its thread; or `none`, which "
-        "also keeps it out of the requests of Orq's client",
-        _one_of(("both", "orq", "top_level", "none"), "both"),
-        "both",
+        "where a router's request carries its thread; `none` also keeps it out of the requests of "
+        "Orq's client",
+        ("both", "orq", "top_level", "none"),
     )
     router_trace_context: bool = _switch(
         "ORQ_OTEL_ROUTER_TRACE_CONTEXT",
         "whether requests to Orq, by its client or to a router, carry the trace of their call",
         default=True,
     )
-    router_urls: tuple[str, ...] = _setting(
-        _ROUTER_URL,
-        "base URLs of AI Routers besides Orq's own, separated by commas",
-        _router_urls,
-        (),
+    router_urls: tuple[str, ...] = _several(
+        _ROUTER_URL, "base URLs of AI Routers besides Orq's own, separated by commas", _router_urls
     )
     orq_base_url: str | None = _setting(
         ORQ_BASE_URL,
@@ -275,22 +266,18 @@ class Settings:
         None,
         is_secret=True,  # tools for errors show what local variables hold
     )
-    propagate_to: tuple[str, ...] = _setting(
+    propagate_to: tuple[str, ...] = _several(
         PROPAGATE_TO,
         "hosts that threads travel to, separated by commas: names, `*.example.com`, or `*`",
-        _list,
-        (),
     )
     propagate_user: bool = _switch(
         "ORQ_OTEL_PROPAGATE_USER",
         "whether threads travel with their user, and are accepted with it",
         default=False,
     )
-    propagate_metadata: tuple[str, ...] = _setting(
+    propagate_metadata: tuple[str, ...] = _several(
         "ORQ_OTEL_PROPAGATE_METADATA",
         "the keys of metadata with which threads travel and are accepted, separated by commas",
-        _list,
-        (),
     )
     propagate_mcp: bool = _switch(
         "ORQ_OTEL_PROPAGATE_MCP",
@@ -303,12 +290,10 @@ class Settings:
     workers: bool = _switch(
         "ORQ_OTEL_WORKERS", "whether pools and OS threads carry threads along", default=False
     )
-    keep_tags: tuple[str, ...] = _setting(
+    keep_tags: tuple[str, ...] = _several(
         "ORQ_OTEL_KEEP_TAGS",
         "tags, separated by commas: threads with one of them are always kept by "
         "[`orq_thread_ratio`](sampling.md)",
-        _list,
-        (),
     )
     strict: bool = _switch(
         STRICT,
