@@ -1,7 +1,4 @@
-"""`bind`: make a function, generator or awaitable run in the thread that is current now.
-
-Standard library only.
-"""
+"""`bind`: make a function, generator or awaitable run in the thread that is current now."""
 
 from __future__ import annotations
 

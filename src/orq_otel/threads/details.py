@@ -1,7 +1,4 @@
-"""What a thread may carry beside its id and tags: a user, and metadata.
-
-Standard library only.
-"""
+"""What a thread may carry beside its id and tags: a user, and metadata."""
 
 from __future__ import annotations
 

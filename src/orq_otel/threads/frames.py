@@ -5,8 +5,6 @@ and `asyncio.to_thread`, and does not depend on OpenTelemetry's context. A scope
 order, or in another context than it was entered in: a generator may be closed by another task, and
 FastAPI runs the two halves of a synchronous dependency in two contexts. So leaving never raises: a
 frame that cannot be popped is marked dead, and readers skip dead frames.
-
-Standard library only.
 """
 
 from __future__ import annotations

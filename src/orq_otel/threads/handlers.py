@@ -4,8 +4,6 @@ A generator shares the context of the code that consumes it. So its scope is cur
 each `send`, `throw` or `close`, when its own code runs, and never while it is suspended. The one
 exception is a generator of `contextlib.contextmanager`: what runs at its `yield` is the block of a
 with statement, which belongs to it.
-
-Standard library only.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 The sender of a request controls these values. So no value may raise an error or become a label of
 unlimited length. A refused value is logged once for each reason, without the value itself: a sender
 must not be able to fill the log.
-
-Standard library only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`ThreadFilter`: put the thread on log records, for format strings of `logging`.
-
-Standard library only.
-"""
+"""`ThreadFilter`: put the thread on log records, for format strings of `logging`."""
 
 from __future__ import annotations
 

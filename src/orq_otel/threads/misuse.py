@@ -3,8 +3,6 @@
 A mistake in a decorator raises an error when the function is defined. A mistake that shows only
 while the program runs is logged once for each place, and the program goes on. With
 `ORQ_OTEL_STRICT=true` that raises an error too.
-
-Standard library only.
 """
 
 from __future__ import annotations

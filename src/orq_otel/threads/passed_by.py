@@ -3,8 +3,6 @@
 Where `@thread("ticket-{id}")` stands above `@app.get(...)`, the route calls the function as it was,
 and nobody calls the decorated one. That shows when such a function calls a model outside of every
 thread, and no wrapper of ours is around it.
-
-Standard library only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Set which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
-
-Standard library only: scopes do not depend on OpenTelemetry.
-"""
+"""Set which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`."""
 
 from __future__ import annotations
 

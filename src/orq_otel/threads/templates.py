@@ -1,7 +1,4 @@
-"""Ids, tags, users and metadata that a decorator computes for each call, from its arguments.
-
-Standard library only.
-"""
+"""Ids, tags, users and metadata that a decorator computes for each call, from its arguments."""
 
 from __future__ import annotations
 
