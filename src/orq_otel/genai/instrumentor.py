@@ -73,9 +73,12 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                 labelled with their threads from then on.
             meter_provider: The same for metrics.
             logger_provider: The same for log records.
-            capture_content: None, for what the environment says; True for content on spans; False
-                for none; or "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT" or "NO_CONTENT".
-            redact: Sees every part of content before it leaves, and returns it or None.
+            capture_content: None, for what `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`
+                says; True for content on spans; False for none; or one of the variable's values.
+            redact: Sees every part of a message, of the system instructions and every tool
+                definition, as a dict, before it leaves, and returns it, changed or not, or None to
+                leave it out. If it fails, that content is dropped. A server's message of an error
+                is a part of text.
             skip_dep_check: OpenTelemetry's: instrument any version of the client.
             raise_exception_on_conflict: OpenTelemetry's: raise if the client is not installed in a
                 version that is supported. By default, that is logged.

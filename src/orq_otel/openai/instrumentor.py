@@ -58,17 +58,8 @@ class OpenAIInstrumentor(ClientInstrumentor):
     or parsed, over HTTP or a websocket, with clients made before or after. The client is not
     imported. `opentelemetry-instrument` calls `instrument()` by itself.
 
-    `instrument()` takes, all optional:
-        tracer_provider, meter_provider, logger_provider: By default the global ones. Spans and log
-            records are labelled with their threads from then on.
-        capture_content: None, for what `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says;
-            True for content on spans; False for none; or one of the variable's values.
-        redact: Sees every part of a message, of the system instructions and every tool definition,
-            as a dict, before it leaves, and returns it, changed or not, or None to leave it out. If
-            it fails, that content is dropped. A server's message of an error is a part of text.
-
-    It raises ValueError or TypeError if `capture_content` or `redact` is none of these. Further
-    settings are environment variables: see `orq_otel.foundations.settings`.
+    Besides the arguments of `instrument()`, settings are environment variables: see
+    `orq_otel.foundations.settings`.
     """
 
     requirement = "openai >= 1.26, < 4"
