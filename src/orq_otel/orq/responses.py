@@ -11,14 +11,9 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.fields import Attributes, fields, get, read_strings, stop_sequences
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import (
-    OUTPUT_MESSAGES,
-    REQUEST_PREVIOUS_RESPONSE_ID,
-    REQUEST_REASONING_LEVEL,
-    RESPONSE_ID,
-)
 from orq_otel.orq.models import (
     as_body,
     as_json,
@@ -31,15 +26,20 @@ from orq_otel.orq.requests import Arguments, model_attributes, prompt_variable_c
 from orq_otel.payloads import responses
 from orq_otel.payloads.parts import items
 
-_PREVIOUS: Final = (("previous_response_id", REQUEST_PREVIOUS_RESPONSE_ID),)
-_LEVEL: Final = (("thinking_level", REQUEST_REASONING_LEVEL), ("effort", REQUEST_REASONING_LEVEL))
+_PREVIOUS: Final = (("previous_response_id", semconv.REQUEST_PREVIOUS_RESPONSE_ID),)
+_LEVEL: Final = (
+    ("thinking_level", semconv.REQUEST_REASONING_LEVEL),
+    ("effort", semconv.REQUEST_REASONING_LEVEL),
+)
 
 #: States of a response that is still being made. Its token counts are placeholders.
 _UNFINISHED: Final = ("queued", "in_progress")
 #: Arguments with content, besides the variables of a prompt.
 _WITH_CONTENT: Final = ("input", "input_", "instructions", "tools")
 #: Attributes of the arguments of `responses.get`.
-fetch_request_attributes: Final = partial(read_strings, names=(("response_id", RESPONSE_ID),))
+fetch_request_attributes: Final = partial(
+    read_strings, names=(("response_id", semconv.RESPONSE_ID),)
+)
 
 
 def start_attributes(arguments: Arguments) -> Attributes:
@@ -151,7 +151,11 @@ class ContentStreamReader(StreamReader, responses.ContentStreamReader):
     def content(self) -> Content:
         """The output so far. The events of the client of 4.9 have nothing but a type."""
         content = super().content()
-        return content if any(one["parts"] for one in items(content.get(OUTPUT_MESSAGES))) else {}
+        return (
+            content
+            if any(one["parts"] for one in items(content.get(semconv.OUTPUT_MESSAGES)))
+            else {}
+        )
 
 
 def _openai_event(event: Any) -> Any:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_error, add_page, add_said
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
-from orq_otel.genai.semconv import (
-    EMBEDDINGS_DIMENSION_COUNT,
-    REQUEST_ENCODING_FORMATS,
-    RESPONSE_MODEL,
-    USAGE_INPUT_TOKENS,
-)
 from orq_otel.payloads.usage import read_completion_usage
 
 _FLOAT: Final = 4  # bytes
@@ -26,17 +21,17 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
     dimensions = body.get("dimensions")
     if is_whole(dimensions):
-        attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
+        attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = dimensions
     encoding = body.get("encoding_format")
     if type(encoding) is str:
-        attributes[REQUEST_ENCODING_FORMATS] = (encoding,)
+        attributes[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
     return attributes
 
 
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings, all of which have the same number of dimensions."""
     embeddings = fields(response)
-    attributes: Attributes = read_strings(embeddings, (("model", RESPONSE_MODEL),))
+    attributes: Attributes = read_strings(embeddings, (("model", semconv.RESPONSE_MODEL),))
     data = embeddings.get("data")
     if not data or "error" in embeddings:
         add_error(embeddings, attributes)
@@ -46,11 +41,11 @@ def response_attributes(response: Any) -> Attributes:
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
-        if USAGE_INPUT_TOKENS not in attributes:  # Voyage reports only the total
+        if semconv.USAGE_INPUT_TOKENS not in attributes:  # Voyage reports only the total
             read_completion_usage({"prompt_tokens": get(usage, "total_tokens")}, attributes)
     dimensions = _dimensions(data)
     if dimensions:
-        attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
+        attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = dimensions
     return attributes
 
 

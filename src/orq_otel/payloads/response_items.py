@@ -124,13 +124,8 @@ def _server_call(name: str, arguments: tuple[str, ...], results: tuple[str, ...]
     return read
 
 
-def _server_output(name: str, *results: str) -> _Reader:
-    """Makes the reader of results of a tool that the provider runs, where they are items apart."""
-
-    def read(item: _Item) -> list[Part]:
-        return [server_tool_result(_id(item), name, _present(item, results))]
-
-    return read
+def _program_output(item: _Item) -> list[Part]:
+    return [server_tool_result(_id(item), "program", _present(item, ("result", "status")))]
 
 
 def _mcp_call(item: _Item) -> list[Part]:
@@ -211,6 +206,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "shell_call_output": _tool_output,
     "apply_patch_call_output": _tool_output,
     "program": _server_call("program", ("code",)),
-    "program_output": _server_output("program", "result", "status"),
+    "program_output": _program_output,
     "additional_tools": _additional_tools,
 }
