@@ -27,7 +27,6 @@ from orq_otel.payloads import (
     images,
     jobs,
     moderations,
-    provenance,
     responses,
     runs,
     vector_stores,
@@ -209,7 +208,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/content_provenance_checks"): Operation(
         name=semconv.CHECK_PROVENANCE,
         read_response=error_attributes,
-        read_response_content=provenance.response_content,
+        read_response_content=partial(decisions.response_content, field="results"),
     ),
     ("post", "/agents"): _NEW_AGENT,
     ("post", "/assistants"): _NEW_AGENT,

@@ -1,7 +1,8 @@
 """Decisions: attributes and content of requests and responses. Pure functions.
 
 A request asks questions about an input, each with a few possible answers. A response has the
-attributes of a moderation's, and `moderations` reads them.
+attributes of a moderation's, and `moderations` reads them. A check whether a model made a file is
+answered in the same way, with a result for each kind of mark.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def request_content(body: Mapping[str, Any]) -> Content:
     return {INPUT_MESSAGES: messages} if messages else {}
 
 
-def response_content(response: Any) -> Content:
-    """The answers: one message, with a part for each."""
-    return answered([unknown_part(answer) for answer in items(get(response, "answers"))])
+def response_content(response: Any, field: str = "answers") -> Content:
+    """The answers, in this field: one message, with a part for each."""
+    return answered([unknown_part(answer) for answer in items(get(response, field))])
 
 
 def _question(value: Any) -> list[Part]:
