@@ -209,11 +209,9 @@ def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
     """
     kind, code = get(error, "type"), get(error, "code")
     message = error if isinstance(error, str) else get(error, "message")
-    name = ErrorType(identifier(code, kind) or UNNAMED)
     # An error event has a type that every such event has.
     kind = None if kind == "error" else kind
-    name.details = ErrorDetails(head, kind, code, get(error, "param"), message)
-    return name
+    return _named(ErrorDetails(head, kind, code, get(error, "param"), message))
 
 
 def said_error(body: Any, head: str = IN_RESPONSE) -> ErrorType | None:
@@ -222,8 +220,10 @@ def said_error(body: Any, head: str = IN_RESPONSE) -> ErrorType | None:
     The body is of any of the forms that `error_details` knows. Its description begins with `head`.
     """
     details = error_details(head, body)
-    if details.message is None:
-        return None
+    return None if details.message is None else _named(details)
+
+
+def _named(details: ErrorDetails) -> ErrorType:
     name = ErrorType(identifier(details.code, details.kind) or UNNAMED)
     name.details = details
     return name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -74,7 +75,6 @@ class Preset:
 
 _CONVERSATION: Final = {"gen_ai.conversation.id": "id"}  # a label that every span has anyway
 _SESSION: Final = {"session.id": "id"}
-_OPENINFERENCE: Final = {"session.id": "id", "tag.tags": "tags"}
 _OPENINFERENCE_SPEC: Final = (
     "https://arize-ai.github.io/openinference/spec/semantic_conventions.html"
 )
@@ -83,7 +83,13 @@ _OPIK_RULES: Final = (
     "opik/domain/mapping/otel"
 )
 _USER: Final = {"user.id": "user"}  # a label that every span of a thread with a user has anyway
-_OPENINFERENCE_DETAILS: Final = Details({**_USER, "metadata": "metadata_json"}, _OPENINFERENCE_SPEC)
+_openinference: Final = partial(
+    Preset,
+    attributes={"session.id": "id", "tag.tags": "tags"},
+    shows="sessions; tags as an attribute",
+    source=_OPENINFERENCE_SPEC,
+    details=Details({**_USER, "metadata": "metadata_json"}, _OPENINFERENCE_SPEC),
+)
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
@@ -99,13 +105,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             "sessions",
             "https://amplitude.com/docs/amplitude-ai/agent-analytics/otlp-reference",
         ),
-        "arize": Preset(
-            "Arize AX",
-            _OPENINFERENCE,
-            "sessions; tags as an attribute",
-            _OPENINFERENCE_SPEC,
-            details=_OPENINFERENCE_DETAILS,
-        ),
+        "arize": _openinference("Arize AX"),
         "azure": Preset(
             "Azure Monitor",
             _SESSION,
@@ -184,13 +184,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 _USER, "https://mlflow.org/docs/latest/genai/tracing/track-users-sessions"
             ),
         ),
-        "openinference": Preset(
-            "Phoenix, Arize and others that read OpenInference",
-            _OPENINFERENCE,
-            "sessions; tags as an attribute",
-            _OPENINFERENCE_SPEC,
-            details=_OPENINFERENCE_DETAILS,
-        ),
+        "openinference": _openinference("Phoenix, Arize and others that read OpenInference"),
         "opik": Preset(
             "Opik",
             {"thread_id": "id", "opik.tags": "tags"},
@@ -198,12 +192,9 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             _OPIK_RULES,
             details=Details({"opik.metadata.*": "metadata"}, _OPIK_RULES),
         ),
-        "phoenix": Preset(
+        "phoenix": _openinference(
             "Phoenix",
-            _OPENINFERENCE,
-            "sessions; tags as an attribute",
-            "https://github.com/Arize-ai/phoenix/blob/main/src/phoenix/db/insertion/span.py",
-            details=_OPENINFERENCE_DETAILS,
+            source="https://github.com/Arize-ai/phoenix/blob/main/src/phoenix/db/insertion/span.py",
         ),
         "posthog": Preset(
             "PostHog",

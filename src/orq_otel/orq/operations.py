@@ -167,21 +167,15 @@ _decision = partial(
 )
 
 
-def _search(
-    response_content: Callable[[Any], Content],
-    response_attributes: Callable[[Any], Attributes] = read_nothing,
-) -> Row:
-    return Row(
-        name=semconv.RETRIEVAL,
-        read_start=retrieval.start_attributes,
-        read_request=retrieval.request_attributes,
-        read_response=response_attributes,
-        read_request_content=retrieval.request_content,
-        read_response_content=response_content,
-        target=semconv.DATA_SOURCE_ID,
-    )
-
-
+_search = partial(
+    Row,
+    name=semconv.RETRIEVAL,
+    read_start=retrieval.start_attributes,
+    read_request=retrieval.request_attributes,
+    read_request_content=retrieval.request_content,
+    target=semconv.DATA_SOURCE_ID,
+)
+_KNOWLEDGE = {"search": _search(read_response_content=retrieval.knowledge_response_content)}
 _memory = partial(Row, read_start=memory.start_attributes)
 _changed_memory = partial(
     _memory,
@@ -371,12 +365,15 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         )
     },
     # Searches. Before 4.14 the class that searches a knowledge base was `Knowledge`.
-    "knowledge.Knowledge": {"search": _search(retrieval.knowledge_response_content)},
-    "knowledge_sdk.KnowledgeSDK": {"search": _search(retrieval.knowledge_response_content)},
+    "knowledge.Knowledge": _KNOWLEDGE,
+    "knowledge_sdk.KnowledgeSDK": _KNOWLEDGE,
     "websearch.Websearch": {
-        "search": _search(retrieval.web_response_content, retrieval.web_response_attributes)
+        "search": _search(
+            read_response=retrieval.web_response_attributes,
+            read_response_content=retrieval.web_response_content,
+        )
     },
-    "wikis.Wikis": {"search": _search(retrieval.wiki_response_content)},
+    "wikis.Wikis": {"search": _search(read_response_content=retrieval.wiki_response_content)},
     # What is done to a text before a model gets it.
     "chunking.Chunking": {
         "parse": _text(
