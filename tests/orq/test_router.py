@@ -12,6 +12,7 @@ from support.content_rules import anything, problems
 
 from orq.any_json import can_be_exported, events, namespaces
 from orq_otel.orq import router
+from orq_otel.orq.operations import TABLE
 from orq_otel.payloads import completions
 
 models = pytest.importorskip("orq_ai_sdk.models")
@@ -238,8 +239,10 @@ def test_anything_gives_attributes_that_can_be_exported(one: Any, arguments: Any
     told = [
         router.chat_request_attributes(arguments),
         router.chat_request_attributes({"orq": one, "temperature": one, "response_format": one}),
-        router.completion_request_attributes(arguments),
-        router.embeddings_request_attributes({"dimensions": one, "encoding_format": one}),
+        TABLE["completions.Completions"]["create"].read_request(arguments),
+        TABLE["embeddings.Embeddings"]["create"].read_request(
+            {"dimensions": one, "encoding_format": one}
+        ),
         router.completion_response_attributes(one),
         router.completion_response_attributes(namespaces(one)),
         router.completion_response_attributes(namespaces({"choices": [one], "usage": one})),

@@ -27,8 +27,9 @@ from orq_otel.orq import (
     router,
     texts,
 )
+from orq_otel.orq.models import as_body
 from orq_otel.orq.requests import Arguments, model_attributes
-from orq_otel.payloads import audio, completions, images, moderations
+from orq_otel.payloads import audio, completions, embeddings, images, moderations
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,6 +66,11 @@ class Special:
 def _streamed(read: Callable[[Arguments], Attributes]) -> Callable[[Arguments], Attributes]:
     """A reader of the requests of a method that always streams."""
     return lambda arguments: {**read(arguments), semconv.REQUEST_STREAM: True}
+
+
+def _of_body(read: Callable[[Arguments], Attributes]) -> Callable[[Arguments], Attributes]:
+    """A reader of arguments that are a request body of OpenAI's API, but for the client's types."""
+    return lambda arguments: read(as_body(arguments))
 
 
 _agent_task = partial(
@@ -294,7 +300,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     "completions.Completions": {
         "create": Row(
             name=semconv.TEXT_COMPLETION,
-            read_request=router.completion_request_attributes,
+            read_request=_of_body(completions.request_attributes),
             read_response=router.completion_response_attributes,
             new_stream_reader=router.StreamReader,
             read_request_content=completions.request_content,
@@ -306,7 +312,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     "embeddings.Embeddings": {
         "create": Row(
             name=semconv.EMBEDDINGS,
-            read_request=router.embeddings_request_attributes,
+            read_request=_of_body(embeddings.request_attributes),
             read_response=router.embeddings_response_attributes,
         )
     },

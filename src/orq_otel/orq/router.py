@@ -37,11 +37,6 @@ def chat_request_attributes(arguments: Arguments) -> Attributes:
     return attributes
 
 
-def completion_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `router.completions.create`."""
-    return completions.request_attributes(as_body(arguments))
-
-
 def completion_response_attributes(response: Any) -> Attributes:
     """Attributes of a completion, of the chat API or the older one."""
     response = fields(response)
@@ -51,11 +46,6 @@ def completion_response_attributes(response: Any) -> Attributes:
         chat.add_failure(response, attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
-
-
-def embeddings_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `router.embeddings.create`."""
-    return embeddings.request_attributes(as_body(arguments))
 
 
 def embeddings_response_attributes(response: Any) -> Attributes:
