@@ -554,7 +554,8 @@ def measure(
     """
     real = getattr(instrument, "_real_instrument", instrument)
     try:
-        if not getattr(real, "_is_enabled", _yes)():
+        is_enabled = getattr(real, "_is_enabled", None)
+        if is_enabled is not None and not is_enabled():
             return
         kind = sys.modules[_MEASUREMENTS].Measurement
         measurement = kind(value, at, real, context, attributes)
@@ -564,10 +565,6 @@ def measure(
         record(value, attributes, context)
     else:
         consume(measurement)
-
-
-def _yes() -> bool:
-    return True
 
 
 def logger_provider() -> Any:

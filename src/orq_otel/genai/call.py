@@ -269,8 +269,8 @@ class Call:
         if self._telemetry.capture is not None:
             new_reader = operation.new_content_reader or new_reader
         if new_reader is None:
-            self._feed = _ignore
-            return _ignore
+            self._feed = ignore
+            return ignore
         self._reader = reader = new_reader()
         self._feed = reader.feed
         metrics = self._telemetry.metrics
@@ -520,5 +520,5 @@ def _take_openai_names(attributes: Attributes) -> None:
         attributes[RESPONSE_SERVICE_TIER] = tier
 
 
-def _ignore(_: Any) -> None:
-    """Reads nothing from the chunks of an operation that has no stream reader."""
+def ignore(_: Any) -> None:
+    """Reads nothing from a chunk of a stream that has no reader, or from a piece of a body."""

@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import is_called_from, passed_on
 from orq_otel.foundations.unfinished import watch
-from orq_otel.genai.call import CHUNKS_TO_COMPACT, Call
+from orq_otel.genai.call import CHUNKS_TO_COMPACT, Call, ignore
 from orq_otel.genai.fields import as_namespaces
 
 #: Stands for no chunk.
@@ -424,7 +424,7 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
     try:
         inner = iter(items)
         while (chunk := next(inner, _NONE)) is not _NONE:
-            feed: Callable[[Any], object] = _ignore
+            feed: Callable[[Any], object] = ignore
             try:  # the first of a block
                 feed = _feeder(reading(), chunk)
                 feed(chunk)
@@ -454,10 +454,6 @@ def _feeder(reading: Any, chunk: Any) -> Callable[[Any], object]:
     """
     feed: Callable[[Any], object] = reading.feeder()
     return (lambda plain: feed(as_namespaces(plain))) if type(chunk) is dict else feed
-
-
-def _ignore(_: Any) -> None:
-    """Read nothing."""
 
 
 async def _async_chunks(

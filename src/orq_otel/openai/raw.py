@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
-from orq_otel.genai.call import Call
+from orq_otel.genai.call import Call, ignore
 from orq_otel.genai.fields import safe_text
 from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.streams import Proxy, iterate, stream_proxy
@@ -402,7 +402,7 @@ class _BodyIteration:
         """The function that takes in each piece."""
         body, ending = self._body, self._ending
         if body is None:
-            return _ignore
+            return ignore
         if not ending:
             return body.feed
         return lambda piece: body.feed(piece + ending)
@@ -424,7 +424,3 @@ class _BodyIteration:
     def fail(self, error: BaseException) -> None:
         """End the call: reading the body raised `error`."""
         self._call.fail(error)
-
-
-def _ignore(_: Any) -> None:
-    """Drop a piece of a body that is not read."""

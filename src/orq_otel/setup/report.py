@@ -30,14 +30,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, with what the code means, and the cure."""
-        entry = ENTRIES[self.code]
-        return {
-            "code": self.code,
-            "symptom": entry.symptom,
-            "meaning": entry.meaning,
-            "details": self.details,
-            "cure": entry.cure,
-        }
+        return {"code": self.code, "details": self.details, **ENTRIES[self.code]._asdict()}
 
 
 def listed(counted: Mapping[str, int]) -> str:

@@ -31,6 +31,7 @@ from contextlib import (
     suppress,
 )
 from dis import opmap
+from operator import is_not
 from time import time_ns
 from types import (
     AsyncGeneratorType,
@@ -508,7 +509,7 @@ def later(value: Any, frame: Frame) -> Any:
         return make(value, _reopening(frame))
     if type(value) is list or type(value) is tuple:
         items = type(value)(later(item, frame) for item in value)
-        return items if any(map(_differ, items, value)) else value
+        return items if any(map(is_not, items, value)) else value
     if value is None or isinstance(value, (str, bytes, Mapping)):
         return value
     return _later_body(value, frame) or _later_task(value, frame) or _later_call(value, frame)
@@ -531,10 +532,6 @@ def _later_body(body: Any, frame: Frame) -> Any:
     # A server sends a file by itself, and a collection has been produced already.
     is_produced = any(hasattr(body, name) for name in ("__len__", "read", "filelike", "file"))
     return body if is_produced else _BodyOfResponse(body, StepsWhereItRuns(frame.thread))
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not other
 
 
 def _later_task(task: Any, frame: Frame) -> Any:
