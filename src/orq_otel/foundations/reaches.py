@@ -522,11 +522,7 @@ def base_url(client: Any) -> Any:
 
 
 def websocket_of(connection: Any) -> Any:
-    """The websocket of one of OpenAI's connections.
-
-    Raises:
-        AttributeError: It is kept elsewhere.
-    """
+    """The websocket of one of OpenAI's connections. AttributeError if it is kept elsewhere."""
     return connection._connection  # noqa: SLF001 - see above
 
 

@@ -248,11 +248,8 @@ def choose_capture(
 ) -> tuple[Capture | None, bool]:
     """Choose which content is captured: by the arguments of `instrument()`, else by the settings.
 
-    Returns:
-        Which content is captured, and whether calls have an event with their details.
-
-    Raises:
-        ValueError, TypeError: As `check_capture`.
+    Returns that, and whether calls have an event with their details. Raises what `check_capture`
+    does.
     """
     check_capture(capture_content, redact)
     if capture_content is None:

@@ -60,7 +60,6 @@ class LabelsInForce:
 
     Attributes:
         chosen: The attributes that are added to those that every thread has.
-        with_thread_id: Whether `thread.id` is a label.
         is_set_in_code: Whether the program has chosen the labels. Then environment variables do not
             change them.
         ids: The attributes in which every span of a thread ends with the thread's id, whatever

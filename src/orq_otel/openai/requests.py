@@ -144,13 +144,11 @@ _MAX_MODELS: Final = 64  # and its users may choose the names of models
 
 
 class Found(NamedTuple):
-    """The operation of a request, and where in its URL it was found.
+    """The operation of a request, and where in its URL it was found: the path.
 
     Attributes:
-        operation: What the request does.
-        path: The path by which it was found.
-        before: What the URL has before that, which is nothing in the client's own methods. A user's
-            own `client.post(...)` may have a whole URL, a version or a deployment of Azure's.
+        before: What the URL has before the path, which is nothing in the client's own methods. A
+            user's `client.post(...)` may have a whole URL, a version or a deployment of Azure's.
         fields: Fields of the request that are in its URL: ids, or the model of a deployment.
     """
 

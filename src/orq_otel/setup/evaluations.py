@@ -187,11 +187,7 @@ def _emit(attributes: dict[str, Any], subject: _Subject, provider: Any, *, is_ne
 
 
 def _attributes(judgement: Judgement) -> dict[str, Any]:
-    """The attributes of an evaluation.
-
-    Raises:
-        TypeError, ValueError: It cannot be recorded.
-    """
+    """The attributes of an evaluation. TypeError or ValueError if it cannot be recorded."""
     name, score = judgement.name, judgement.score
     texts = {
         semconv.EVALUATION_NAME: _text("a name", name),
@@ -232,11 +228,7 @@ def _kind(value: object) -> str:
 
 
 def _subject(span: Any, response_id: Any, thread: Any) -> _Subject:
-    """What an evaluation is about.
-
-    Raises:
-        TypeError, ValueError: It is about nothing that is known.
-    """
+    """What an evaluation is about. TypeError or ValueError if that is nothing that is known."""
     if span is None and response_id is None and thread is None:
         span = get_current_span()
     context = _context(span)

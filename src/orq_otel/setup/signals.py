@@ -98,11 +98,7 @@ def _new_to(provider: Any, exporters: list[Exporter]) -> list[Exporter]:
 
 
 def _exporter(signal: Signal, target: Destination) -> Exporter:
-    """An exporter to a destination.
-
-    Raises:
-        ImportError: It is not installed.
-    """
+    """An exporter to a destination. ImportError if it is not installed."""
     module, name = _EXPORTERS[signal, target.protocol]
     kind = getattr(import_module(module), name)
     if target.protocol == CONSOLE:

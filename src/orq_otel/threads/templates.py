@@ -47,8 +47,7 @@ def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver
 def detail_resolver(handler: Callable[..., Any], user: Any, metadata: Any) -> DetailResolver | None:
     """Make the function that computes the user and the metadata of each call, or None without them.
 
-    Raises:
-        TypeError, ValueError: As `resolvers`.
+    Raises the same as `resolvers`.
     """
     if user is None and not metadata:
         return None

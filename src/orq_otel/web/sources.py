@@ -52,13 +52,7 @@ class Sources:
         thread: Callable[[Any], Any] | None,
         tags: Tags,
     ) -> None:
-        """Check the arguments of a middleware.
-
-        Raises:
-            TypeError: There is no source for the id, or an argument has a wrong type.
-            ValueError: The path is not a template, no header or cookie can have that name, or a
-                tag uses a name that is not in the path.
-        """
+        """Check the arguments of a middleware, and raise what that says of wrong ones."""
         if header is None and cookie is None and path is None and thread is None:
             raise TypeError(
                 "ThreadMiddleware needs to know where a request names its thread: pass header=, "
@@ -125,11 +119,7 @@ class Sources:
         return [tag for template in self._tags if (tag := template.fill(names)) is not None]
 
     def failed(self, error: Exception) -> None:
-        """Log that the thread of a request could not be found.
-
-        Raises:
-            Exception: `error`, as `warn_of_function`.
-        """
+        """Log that the thread of a request could not be found, or raise as `warn_of_function`."""
         if self.thread is None:
             raise_if_strict(error)
             report("finding the thread of a request", error)
