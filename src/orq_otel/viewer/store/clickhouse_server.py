@@ -34,11 +34,18 @@ _COMMENT: Final = "orq-otel viewer"
 _MEANING: Final = {
     "aggregate_functions_null_for_empty": 0,
     "allow_experimental_analyzer": 1,
+    "apply_deleted_mask": 1,
+    "data_type_default_nullable": 0,
+    "distributed_group_by_no_merge": 0,
     "empty_result_for_aggregation_by_empty_set": 0,
+    "enable_positional_arguments": 1,
     "final": 0,
     "group_by_use_nulls": 0,
     "join_default_strictness": "ALL",
     "join_use_nulls": 0,
+    "limit": 0,
+    "offset": 0,
+    "skip_unavailable_shards": 0,
     "use_query_cache": 0,
     **{
         f"{what}_overflow_mode": "throw"
