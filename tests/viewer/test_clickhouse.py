@@ -127,6 +127,46 @@ def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> No
         assert store.overview(ThreadQuery()).tags == ()
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_sums_that_are_made_anew_have_nothing_that_was_deleted(
+    database: Database, is_followed: bool
+) -> None:
+    gone = call("a", says="My secret is 4711", tags=("private",))
+    spans = kept(gone, call("b", start=NOON + DAY))
+    with database.store() as store:
+        if is_followed:
+            store.create_rollup()
+        database.insert(spans)
+        store.create_rollup()
+        store.follow()
+    database.command(f"DELETE FROM otel_traces WHERE SpanId = '{gone.span_id}'")
+    with database.store() as store:
+        store.create_rollup()
+    assert database.rows("SELECT thread_id FROM otel_traces_orq_days FINAL") == [["b"]]
+    with database.store() as store:
+        assert (found := store.overview(ThreadQuery())).threads == 1
+        assert found.tags == ()
+
+
+def test_what_is_deleted_while_no_viewer_runs(database: Database) -> None:
+    gone = call("a", says="My secret is 4711")
+    database.insert(kept(gone))
+    with database.store() as store:
+        store.create_rollup()
+        store.follow()
+    database.command(f"DELETE FROM otel_traces WHERE SpanId = '{gone.span_id}'")
+    for hours, left in ((0, ["a"]), (2, [])):  # since somebody looked for what is deleted
+        database.command(
+            "INSERT INTO otel_traces_orq_state VALUES ('swept',"
+            f" toUnixTimestamp64Micro(now64(6) - INTERVAL {hours} HOUR),"
+            " toUnixTimestamp64Micro(now64(6)))"
+        )
+        with database.store() as store:
+            store.follow()
+        found = database.rows("SELECT DISTINCT thread_id FROM otel_traces_orq_messages FINAL")
+        assert [thread for (thread,) in found] == left
+
+
 @pytest.mark.slow
 def test_sums_of_the_release_before_are_made_anew(database: Database) -> None:
     database.insert(

@@ -39,7 +39,8 @@ Result = TypeVar("Result")
 _PATIENCE: Final = 1.0
 #: How many seconds may pass until tables are noticed that somebody else has made or dropped.
 _CHECK: Final = 5.0
-#: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were.
+#: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were,
+#: or that nobody saw.
 _SWEEP: Final = 3600.0
 #: How many seconds one step of following takes.
 _STEP: Final = 30.0
@@ -74,7 +75,7 @@ class ClickHouseStore:
         self._feedback = Feedback(server, self._tables)
         self._reading = Reading(server, self._tables)
         self._checked = 0.0
-        self._next_sweep = time.monotonic() + _SWEEP
+        self._next_sweep = 0.0
         self._is_summed = False
         self._has_checked_time = False
         self._unnoted: set[str] = set()
@@ -303,9 +304,9 @@ class ClickHouseStore:
                 self._index.sweep_if_fewer()
                 now = time.monotonic()
                 if now > self._next_sweep:
-                    # Spans may be deleted while as many arrive.
+                    # Spans may be deleted while as many arrive, or while no viewer runs.
                     self._next_sweep = now + _SWEEP
-                    self._index.sweep()
+                    self._next_sweep = now + self._index.sweep_if_due(_SWEEP)
             self._check_arrivals()
 
     def _answer(

@@ -178,10 +178,12 @@ class Index:
             self._tables.note(f"day {day}", begun)
             number = len(days) - len(left) + left.index(day) + 1
             report(day, number, len(days))
-        for day in self._raw.days_with_evaluations():
+        for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
-        for day in done.keys() - set(days):
+        for day in {*self._days_of_rows()} - {*days}:
             self._forget(day, self._tables.now())
+        self._sum_days()
+        self._tables.note("swept", begun)
 
     def _sum_up(self, day: int, spans: int, begun: int) -> None:
         """Sum up all traces with spans of a day, and forget what is gone from it.
@@ -205,6 +207,7 @@ class Index:
         Raises:
             StoreError: ClickHouse cannot be read or written.
         """
+        begun = self._tables.now()
         of_records = self._tables.noted("records")
         for day in self._days_of_rows():
             self._sweep_day(day, has_records=day in of_records)
@@ -212,6 +215,22 @@ class Index:
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
         self._sweep_agents()
+        self._tables.note("swept", begun)
+
+    def sweep_if_due(self, seconds: float) -> float:
+        """Sweep if no viewer has for some time. Returns in how many seconds it is due again.
+
+        Args:
+            seconds: The time.
+
+        Raises:
+            StoreError: ClickHouse cannot be read or written.
+        """
+        passed = (self._tables.now() - (self._tables.state("swept") or 0)) / 1_000_000
+        if passed < seconds:
+            return seconds - passed
+        self.sweep()
+        return seconds
 
     def _sweep_day(self, day: int, *, has_records: bool) -> None:
         activity = self._tables.name("activity")
