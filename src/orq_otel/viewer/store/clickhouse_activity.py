@@ -12,7 +12,8 @@ what is done. What log records of coding agents stand for has rows as well, of t
 table of spans, where they have 0 of them.
 
 Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
-these, and partitions of a day.
+these, and partitions of a day. A row that is replaced leaves the disk when its part is merged with
+that of the later one, which the tables ask for: nobody is to find there what was deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ _EARLIER: Final = (
     *("threads", "calls", "labels", "latencies", "prices", "facts", "texts"),
 )
 #: The form of the tables. Those of another one are made anew.
-FORM: Final = 6
+FORM: Final = 7
+#: The settings of tables with what somebody said: a few late rows alone are never merged with a large
+#: part. A day is merged as a whole when nothing has been written to it for an hour.
+_MERGED: Final = (
+    "min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
+)
 _BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
 #: What spans sum up to, in rows of a trace and in those of a day.
 _SUMS: Final = """spans Int64,
@@ -141,7 +147,8 @@ _PARTS: Final = {
         _ACTIVITY,
         "ReplacingMergeTree(version, is_deleted)",
         "PARTITION BY toDate(hour) ORDER BY (thread_id, hour, trace_id, service) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 256",  # rows are read for one thread here, another there
+        # Rows are read for one thread here, another there.
+        f" SETTINGS index_granularity = 256, {_MERGED}",
         "cityHash64(thread_id)",
     ),
     "days": _Part(
@@ -149,7 +156,7 @@ _PARTS: Final = {
         "ReplacingMergeTree(version, is_deleted)",
         # Who may not change settings reads rows of several days at once.
         "PARTITION BY toDate(hour) ORDER BY (thread_id, toDate(hour), service) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 1024",
+        f" SETTINGS index_granularity = 1024, {_MERGED}",
         "cityHash64(thread_id)",
     ),
     "dates": _Part(
@@ -165,7 +172,7 @@ _PARTS: Final = {
         "ReplacingMergeTree(version, is_deleted)",
         # A search goes back from the latest hour.
         "PARTITION BY toDate(hour) ORDER BY (hour, thread_id, digest) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 1024",
+        f" SETTINGS index_granularity = 1024, {_MERGED}",
         "cityHash64(thread_id)",
     ),
     "feedback": _Part(
