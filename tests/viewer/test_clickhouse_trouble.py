@@ -26,6 +26,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
+from orq_otel.viewer.store import clickhouse as store_of_clickhouse
 from orq_otel.viewer.store import clickhouse_spans, open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
@@ -245,6 +246,28 @@ def judged(trace_id: str | None, span_id: str | None, **attributes: object) -> L
         *(trace_id, span_id, EVALUATION, NOON + HOUR, "INFO", None, "shop", "orq_otel"),
         {"gen_ai.evaluation.score.label": "thumbs_up", **told},
     )
+
+
+def test_a_right_that_is_lost_for_a_time(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_of_clickhouse, "_REFUSED", 0)
+    right = "it's necessary to have the grant INSERT(thread_id) ON otel.otel_traces_orq_days"
+    lost = f"Code: 497. DB::Exception: viewer: Not enough privileges. {right}. (ACCESS_DENIED)"
+    with database.store() as store:
+        store.create_rollup()
+        database.insert(kept(call("a")))
+        database.server.fail("_orq_days` (", lost)
+        try:
+            for _ in range(3):
+                store.follow()
+        finally:
+            database.server.fail()
+        (told,) = caplog.messages
+        assert "It needs GRANT INSERT(thread_id) ON otel.otel_traces_orq_days TO viewer" in told
+        store.follow()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+        assert store.overview(ThreadQuery()).spans == 1
 
 
 def test_an_evaluation_before_its_span(database: Database) -> None:

@@ -9,6 +9,7 @@ keeps up to date (`clickhouse_activity.py`). Lists and sums are read from these.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +43,8 @@ _CHECK: Final = 5.0
 #: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were,
 #: or that nobody saw.
 _SWEEP: Final = 3600.0
+#: How many seconds a viewer that was refused to write leaves it to others. It may be granted then.
+_REFUSED: Final = 300.0
 #: How many seconds one step of following takes.
 _STEP: Final = 30.0
 
@@ -80,7 +83,8 @@ class ClickHouseStore:
         self._has_checked_time = False
         self._unnoted: set[str] = set()
         self._followed: tuple[int, ...] | None = None
-        self._may_write = not server.address.services
+        self._writes_from = math.inf if server.address.services else 0.0
+        self._refusals: set[str] = set()
 
     @classmethod
     def connect(cls, url: str) -> ClickHouseStore:
@@ -324,6 +328,10 @@ class ClickHouseStore:
                     raise
         return of_copy()
 
+    @property
+    def _may_write(self) -> bool:
+        return time.monotonic() >= self._writes_from
+
     def _are_summed(self) -> bool:
         now = time.monotonic()
         if now > self._checked:
@@ -378,17 +386,19 @@ class ClickHouseStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Write no more from now on if the user may not."""
+        """Write no more for some time if the user may not."""
         try:
             with _summing():
                 yield
         except RefusedError as error:
-            self._may_write = False
-            _log.warning(
-                "%s What arrives is summed up by a viewer whose user may write to its tables,"
-                " and not by this one.",
-                error,
-            )
+            self._writes_from = time.monotonic() + _REFUSED
+            if str(error) not in self._refusals:
+                self._refusals.add(str(error))
+                _log.warning(
+                    "%s What arrives is summed up by a viewer whose user may write to its tables,"
+                    " and not by this one.",
+                    error,
+                )
 
     def _copied(self, thread_id: str) -> SQLiteStore:
         """Returns the copy with all of a thread, found by its id."""
