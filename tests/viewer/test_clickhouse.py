@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import re
@@ -9,21 +10,26 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from e2e.ports import free_port
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
+from orq_otel.viewer.model.threads import ThreadPage
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
+from orq_otel.viewer.web.pages import create_pages
 
-from .clickhouse_tables import HYPERDX, LOGS, TABLE, Database, row
+from .clickhouse_tables import HYPERDX, LOGS, TABLE, Database, FilledStore, row
 from .sample_spans import MINUTE, NOON, call, messages, span
 
 
@@ -125,6 +131,55 @@ def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> No
         assert store.thread("a") is None
         assert store.spans("a") == []
         assert store.overview(ThreadQuery()).tags == ()
+
+
+def change_of(page: httpx.Response) -> str:
+    """What a page that is followed compares with `/changes`."""
+    return re.findall('data-change="([0-9]+)"', page.text)[0]
+
+
+@pytest.mark.parametrize("path", ["/?since=any", "/threads/a"])
+def test_who_follows_a_page_sees_what_others_sum_up_later(database: Database, path: str) -> None:
+    database.insert(kept(call("a")))
+    with database.store() as writer, database.store(user="reader:secret") as reader:
+        writer.create_rollup()
+        writer.follow()
+        with TestClient(Starlette(routes=create_pages(reader))) as client:
+
+            def is_new() -> bool:
+                return str(client.get("/changes").json()["change"]) != change_of(page)
+
+            page = client.get(path)
+            assert not is_new()
+            database.insert(kept(call("a", start=NOON + MINUTE)))
+            page = client.get(path)
+            assert not is_new()  # nothing of it can be seen yet
+            writer.follow()
+            assert is_new()
+            page = client.get(path)
+            assert not is_new()
+
+
+class Busy(FilledStore):
+    """A store to which somebody writes whenever a list is read."""
+
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        found = super().threads(query)
+        self.write(kept(call("late")))
+        return found
+
+
+def test_who_follows_a_page_sees_what_comes_while_it_is_made(database: Database) -> None:
+    store = Busy.connect(database.url())
+    assert isinstance(store, Busy)
+    store.database = database
+    store.create_rollup()
+    with (
+        contextlib.closing(store),
+        TestClient(Starlette(routes=create_pages(store))) as client,
+    ):
+        page = client.get("/?since=any")
+        assert str(client.get("/changes").json()["change"]) != change_of(page)
 
 
 @pytest.mark.parametrize("is_followed", [False, True])

@@ -342,6 +342,7 @@ def test_a_change_is_seen(place: Place) -> None:
     before = place.store.change()
     assert place.store.change() == before
     place.add(span("a"))
+    assert place.store.thread("a") is not None  # sums change as somebody reads, at the latest
     assert place.store.change() != before
 
 

@@ -250,12 +250,12 @@ class ClickHouseStore:
         return self._copy.with_traces([trace_id]).trace(trace_id)
 
     def change(self) -> int:
-        """Returns a number that changes whenever spans are written.
+        """Returns a number that changes whenever pages do: after what has arrived is summed up.
 
         Raises:
             StoreError: The query failed.
         """
-        return sum(self._raw.counts())
+        return self._tables.latest() if self._are_summed() else self._copy.change()
 
     def close(self) -> None:
         """Close the client, and delete the copy."""

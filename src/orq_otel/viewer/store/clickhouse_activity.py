@@ -285,6 +285,11 @@ class Tables:
         rows = [{"key": key, "value": value, "version": version}]
         self._server.insert(self.name("state"), rows)
 
+    def latest(self) -> int:
+        """Returns when a number was noted last: whoever has written rows notes one then."""
+        ((latest,),) = self._server.ask(f"SELECT max(version) FROM {self.name('state')}")
+        return int(latest)
+
     def arrivals(self) -> int:
         """Returns how many arrivals are noted."""
         ((count,),) = self._server.ask(f"SELECT count() FROM {self.name('arrivals')}")

@@ -82,6 +82,15 @@ class Copy:
                         self._next = ended + (ended - began) * (_PATIENCE - 1)
             return self._store
 
+    def change(self) -> int:
+        """Returns a number that changes whenever the copy does.
+
+        Raises:
+            StoreError: ClickHouse cannot be read.
+        """
+        self.latest()
+        return sum(self._counts or ())
+
     def with_traces(
         self,
         trace_ids: Iterable[str],

@@ -313,6 +313,7 @@ class Index:
             for day in self._tables.noted("records").keys() & {*self._days_of_rows()}:
                 self._sweep_day(day, has_records=True)
             self._sweep_agents()
+            self._tables.note("changed", 1)
         self._rows, self._records = rows, records
 
     def _forget(self, day: int, version: int, which: str = "1") -> None:

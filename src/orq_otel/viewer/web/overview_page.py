@@ -35,6 +35,7 @@ def values(store: Store, parameters: finding.Parameters, zone: Zone) -> dict[str
     Raises:
         InvalidParameterError: One of the parameters is invalid.
     """
+    change = store.change()  # what arrives from now on may be missing below
     shown = finding.in_period(parameters, store.period)
     is_last_day = len(shown) > len(parameters)
     asked = _brief(shown, zone)
@@ -82,7 +83,7 @@ def values(store: Store, parameters: finding.Parameters, zone: Zone) -> dict[str
         "listed": list_url(shown)[2:] or None,
         "next": list_url(parameters, cursor=page.next_cursor) if page.next_cursor else None,
         "is_first": asked.cursor is None,
-        "change": store.change(),
+        "change": change,
         "strays": store.strays(),
     }
 

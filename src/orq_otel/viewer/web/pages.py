@@ -181,6 +181,7 @@ class _Pages:
 
     @_guarded
     def _thread(self, request: Request) -> Response:
+        change = self._store.change()  # what arrives from now on may be missing below
         thread = self._store.thread(_thread_id(request))
         if thread is None:
             return _no_such_thread(request)
@@ -192,7 +193,7 @@ class _Pages:
         if key := asked.get("span"):
             return self._span(request, thread, key)
         values = web.thread_page.values(self._store, thread, asked, zone, self._trace_url)
-        return page("thread.html", **values)
+        return page("thread.html", **values, change=change)
 
     def _neighbour(
         self, thread: Thread, asked: Mapping[str, str], zone: Zone, *, is_next: bool

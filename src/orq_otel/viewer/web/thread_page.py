@@ -62,8 +62,6 @@ def values(
     """
     after = asked.get("after")
     began = cursors.decode_position(after) if after else None
-    # Read before the spans, so that the page notices spans that arrive in between.
-    change = store.change()
     spans = _spans(store, thread.id, began)
     key = asked.get("with")
     is_missing = key is None or key not in map(span_key, spans)
@@ -119,7 +117,6 @@ def values(
             and cost.doubts
         ],
         "failed": [one for one in spans if one.facts.thread_id == thread.id and failure(one)],
-        "change": change,
     }
 
 
