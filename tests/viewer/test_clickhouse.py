@@ -634,14 +634,14 @@ def test_a_table_with_a_name_to_quote(database: Database, name: str) -> None:
 
 @pytest.mark.parametrize("is_summed", [True, False])
 def test_ids_of_threads_without_a_letter(database: Database, is_summed: bool) -> None:
-    ids = ("2026-11-30", "0031-20", "007", "+31 20", "12", "-4")
+    ids = ("2026-11-30", "2026.11", "1e3", "0031-20", "007", "+31 20", "12", "-4")
     database.insert(kept(*(span(one, start=NOON + n) for n, one in enumerate(ids))))
     with database.store() as store:
         if is_summed:
             store.create_rollup()
         # The Collector writes all attributes as texts: numbers are those of OS threads.
         found = [one.id for one in store.threads(ThreadQuery(ascending=True)).threads]
-        assert found == ["2026-11-30", "0031-20", "007", "+31 20"]
+        assert found == ["2026-11-30", "2026.11", "1e3", "0031-20", "007", "+31 20"]
 
 
 def test_a_view_is_read_and_not_summed_up(database: Database) -> None:

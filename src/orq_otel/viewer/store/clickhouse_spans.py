@@ -676,15 +676,18 @@ def _plain(value: Any) -> Any:
 def _restored(attributes: dict[str, Any]) -> dict[str, Any]:
     """Makes texts numbers again which are such by the conventions.
 
-    A `thread.id` in digits is the id of an OS thread.
+    A `thread.id` in digits is the id of an OS thread, and "2026.11" is none.
     """
     for name, value in attributes.items():
-        if _is_number(name) and isinstance(value, str) and _NUMBER.fullmatch(value):
-            attributes[name] = json.loads(value)
+        if _is_number(name) and isinstance(value, str):
+            form = _WHOLE if name == "thread.id" else _NUMBER
+            if form.fullmatch(value):
+                attributes[name] = json.loads(value)
     return attributes
 
 
 #: As the Collector writes them.
+_WHOLE: Final = re.compile("0|-?[1-9][0-9]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBERS: Final = re.compile(
     r"thread\.id|gen_ai\.usage\..*|gen_ai\.response\.time_to_first_chunk"
