@@ -808,6 +808,26 @@ def test_every_query_has_limits_and_may_only_read(database: Database) -> None:
         assert len({one["how"]["query_id"] for one in asked}) == len(asked)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("210. DB::NetException: Connection refused (NETWORK_ERROR)", "another server of its"),
+        ("218. DB::Exception: It is dropped (TABLE_IS_DROPPED)", "a table was just dropped"),
+        ("512. DB::Exception: Role is not granted (SET_NON_GRANTED_ROLE)", "lacks the role that"),
+        ("745. DB::Exception: CPU (SERVER_OVERLOADED)", "the server is busy"),
+    ],
+)
+def test_what_a_server_cannot_do_is_said(database: Database, error: str, told: str) -> None:
+    with database.store() as store:
+        database.server.fail("SELECT", f"Code: {error}")
+        try:
+            with pytest.raises(StoreError, match=told):
+                store.threads(ThreadQuery())
+        finally:
+            database.server.fail()
+        assert store.threads(ThreadQuery()).threads == ()
+
+
 def test_a_failure_says_what_to_do_and_no_sql(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

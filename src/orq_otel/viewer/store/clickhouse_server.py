@@ -435,11 +435,19 @@ _ADVICE: Final = (
         "the user's profile allows no limit as high as a query's. Options of the address lower it.",
         False,
     ),
-    ("TOO_MANY", "the server is busy.", True),
+    ("_ROLE", "its user lacks the role that the address names, or there is none.", False),
+    *(
+        (name, "the server is busy.", True)
+        for name in ("TOO_MANY", "SERVER_OVERLOADED", "CANNOT_SCHEDULE_TASK")
+    ),
+    ("TABLE_IS_DROPPED", "a table was just dropped.", True),
     ("TABLE_IS_READ_ONLY", "its tables cannot be written to for now.", True),
     *(
         (name, "another server of its cluster does not answer.", True)
-        for name in ("ALL_CONNECTION_TRIES_FAILED", "KEEPER_EXCEPTION", "SOCKET_TIMEOUT")
+        for name in (
+            *("ALL_CONNECTION_TRIES_FAILED", "ALL_REPLICAS_ARE_STALE", "KEEPER_EXCEPTION"),
+            *("NETWORK_ERROR", "SOCKET_TIMEOUT"),
+        )
     ),
     (_CUT, "the connection ended before the answer did.", True),
     ("Connection", "the server does not answer. Does it run?", True),
