@@ -11,14 +11,14 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 from orq_otel.viewer.model.store import StoreError
-from orq_otel.viewer.store import schema, sqlite_names
+from orq_otel.viewer.store import schema, sqlite_names, visits
 from orq_otel.viewer.store.shared_lock import SharedLock
 from orq_otel.viewer.store.sqlite_copying import copied
 from orq_otel.viewer.store.sqlite_errors import errors, store_error
@@ -196,13 +196,24 @@ class SQLiteFile:
             self._writer = None
 
     def read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run a function on one consistent state of the file."""
-        with errors(self._path), self._file_lock.shared():
+        """Run a function on one consistent state of the file, the same for all of a page.
+
+        Each statement that begins or ends a transaction waits for the OS threads that write, and a
+        connection reads the file's pages again after each transaction of theirs.
+        """
+        with errors(self._path), visits.entered(self, self._state) as connection:
+            return ask(connection)
+
+    @contextmanager
+    def _state(self) -> Iterator[sqlite3.Connection]:
+        """Yields a connection that sees the current state."""
+        with self._file_lock.shared():
             connection, is_frozen = self._reader()
             try:
                 connection.execute("BEGIN")
-                result = ask(connection)
-                connection.execute("COMMIT")
+                yield connection
+                # An error that was told to nobody may have ended it already.
+                connection.commit()
             except BaseException:
                 connection.close()
                 raise
@@ -215,7 +226,6 @@ class SQLiteFile:
                 connection.close()
             else:
                 self._readers.put(connection)
-            return result
 
     def _is_readable(self) -> bool:
         """Whether the file has the tables of this release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -74,14 +74,48 @@ def once(key: Hashable, find: Callable[[], Result]) -> Result:
     return find() if visit is None else visit.once(key, find)
 
 
+class _Entered(ExitStack):
+    """The contexts that the queries of a visit share, by their keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[Hashable, Any] = {}
+
+
+_entered: ContextVar[_Entered | None] = ContextVar("orq_otel.viewer.entered", default=None)
+
+
+@contextmanager
+def entered(
+    key: Hashable, context: Callable[[], AbstractContextManager[Result]]
+) -> Iterator[Result]:
+    """Enter a context for the block: in `one`, the first time and until that ends.
+
+    Args:
+        key: What it is.
+        context: Makes it.
+    """
+    shared = _entered.get()
+    if shared is None:
+        with context() as own:
+            yield own
+        return
+    if key not in shared.known:
+        shared.known[key] = shared.enter_context(context())
+    yield shared.known[key]
+
+
 @contextmanager
 def one() -> Iterator[None]:
     """Make what the block asks for one visit, unless it belongs to one already."""
-    if current.get() is not None:
+    if _entered.get() is not None:
         yield
         return
-    token = current.set(Visit())
-    try:
-        yield
-    finally:
-        current.reset(token)
+    visit = current.set(current.get() or Visit())
+    with _Entered() as shared:
+        contexts = _entered.set(shared)
+        try:
+            yield
+        finally:
+            _entered.reset(contexts)
+            current.reset(visit)
