@@ -41,6 +41,7 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
             )
             for key, one in threads
         ],
+        "SELECT threads FROM counted": [(len(threads),)],
         "SELECT key, digest, active > last_active FROM threads": [
             (key, digest(thread_id), 0)
             for key, thread_id in connection.execute("SELECT key, id FROM threads")

@@ -12,6 +12,7 @@ import pytest
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import Feedback, Sort, ThreadQuery
+from orq_otel.viewer.model.store import InvalidCursorError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import schema, sqlite_reading, visits
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -347,13 +348,32 @@ def test_feedback_goes_with_its_thread(store: SQLiteStore) -> None:
 def test_a_page_lists_the_threads_that_it_counts(store: SQLiteStore) -> None:
     """Whatever arrives, or is deleted, between its queries."""
     add(store, call("a", says="Where is my parcel?"), call("b", says="A parcel, please"))
+    before = store.change()
     with visits.one():
         assert store.overview(ThreadQuery(text="parcel")).threads == 2
         add(store, call("c", says="Another parcel"))
         store.delete_thread("b")
         page = store.threads(ThreadQuery(text="parcel"))
-    assert [one.id for one in page.threads] == list(page.hits) == ["a"]
+        assert [one.id for one in page.threads] == ["b", "a"]
+        assert page.hits.keys() == {"a", "b"}
+        assert store.thread("c") is None
+        # A page that tells of a later change than it shows would not look for that one.
+        assert store.change() == before
     assert ids(store, text="parcel") == ["c", "a"]
+    assert store.change() == before + 2
+
+
+def test_a_page_may_go_on_after_an_error(store: SQLiteStore) -> None:
+    add(store, call("a"))
+    with visits.one():
+        with pytest.raises(InvalidCursorError):
+            store.threads(ThreadQuery(cursor="none"))
+        assert ids(store) == ["a"]
+    with pytest.raises(LookupError), visits.one():  # noqa: PT012 - a page that fails in the middle
+        assert ids(store) == ["a"]
+        raise LookupError
+    add(store, call("b"))
+    assert sorted(ids(store)) == ["a", "b"]
 
 
 def test_percentiles_are_exact(store: SQLiteStore) -> None:

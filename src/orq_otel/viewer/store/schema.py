@@ -451,6 +451,19 @@ CREATE TABLE IF NOT EXISTS undecided (trace_id BLOB PRIMARY KEY, notes INTEGER N
     WITHOUT ROWID;
 """
 
+#: How many threads there are: to count a million of them takes 50 ms.
+_COUNT: Final = """
+CREATE TABLE IF NOT EXISTS counted (threads INTEGER NOT NULL);
+DELETE FROM counted;
+INSERT INTO counted SELECT COUNT(*) FROM threads;
+CREATE TRIGGER IF NOT EXISTS thread_added AFTER INSERT ON threads BEGIN
+    UPDATE counted SET threads = threads + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS thread_deleted AFTER DELETE ON threads BEGIN
+    UPDATE counted SET threads = threads - 1;
+END;
+"""
+
 
 #: The first makes an empty file into one of version 1, and so on.
 STEPS: Final[tuple[Step, ...]] = (
@@ -465,6 +478,7 @@ STEPS: Final[tuple[Step, ...]] = (
     _estimates,
     _names,
     _UNDECIDED,
+    _COUNT,
 )
 
 

@@ -9,12 +9,11 @@ A release of SQLite before 3.34 has no such index, and all threads are gone thro
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from orq_otel.viewer.store.sqlite_rows import some_keys
+from orq_otel.viewer.store.sqlite_rows import has_text, some_keys
 
 #: Shorter texts are in no index of three letters.
 _LEAST: Final = 3
@@ -22,8 +21,6 @@ _LEAST: Final = 3
 _MOST: Final = 200
 #: How many threads come into the index at a time.
 AT_A_TIME: Final = 1_000
-#: The length of a pattern for LIKE in characters. SQLite takes 50,000 bytes.
-_PATTERN: Final = 10_000
 #: How many bytes of the index a letter takes.
 _BYTES: Final = 5
 
@@ -132,15 +129,11 @@ def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[list
         quoted = lower.replace('"', '""')
         named = "SELECT rowid AS key FROM names WHERE names MATCH ? ORDER BY rowid DESC"
         yield some_keys(connection, named, (f'"{quoted}"',), most)
-    # LIKE is as blind to the case of ASCII letters as `lower` is, and quicker than `instr`.
-    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", lower) + "%"
-    is_short = len(pattern) <= _PATTERN
     # An index of ids in lower case would be one more for each span that begins a thread.
     name = "id" if lower.isascii() else "folded"
     # What is sorted by titles would otherwise be left for the range of keys.
     key = "key" if until else "+key"
     for column in (name, "title_folded"):
-        has = f"{column} LIKE ? ESCAPE '\\'" if is_short else f"instr(lower({column}), ?)"
-        values = (pattern if is_short else lower, until)
+        has, value = has_text(column, lower, is_folded=True)
         query = f"SELECT key FROM threads WHERE {has} AND {key} > ? ORDER BY {key} DESC"
-        yield some_keys(connection, query, values, most)
+        yield some_keys(connection, query, (value, until), most)

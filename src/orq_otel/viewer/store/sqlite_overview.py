@@ -128,14 +128,14 @@ def _found(
         values,
     ).fetchone()
     some = None
-    if among is not None and _are_more(connection, count):
+    if among is not None and count < _threads(connection):
         some = Condition("SELECT value FROM json_each(?)", (among,))
     return _Found(count, start, end, list(map(int, sums)), some, None)
 
 
 def _kept(connection: sqlite3.Connection, label: _Label | None) -> _Found | None:
     """Returns what is kept of all threads, or of those with a label. None for few spans."""
-    (count,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+    count = _threads(connection)
     if label is not None:
         labelled = most_with(connection, label.kind, [label.value])
         if labelled == count:
@@ -148,10 +148,9 @@ def _kept(connection: sqlite3.Connection, label: _Label | None) -> _Found | None
     return _Found(count, start, end, list(map(int, sums)), None, label)
 
 
-def _are_more(connection: sqlite3.Connection, count: int) -> bool:
-    """Whether there are more than so many threads. To count all takes longer."""
-    query = "SELECT EXISTS (SELECT 1 FROM threads LIMIT 1 OFFSET ?)"
-    return bool(first(connection, query, count))
+def _threads(connection: sqlite3.Connection) -> int:
+    """Returns how many threads there are."""
+    return int(first(connection, "SELECT threads FROM counted"))
 
 
 def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
@@ -162,12 +161,14 @@ def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
     sums = connection.execute(f"SELECT {_IN_ALL} FROM activity WHERE width = {HOUR}").fetchone()
     if sums[0] <= _COUNTABLE:
         return None
-    first, last = connection.execute(
-        f"SELECT MIN(start), MAX(start) FROM activity WHERE width = {MINUTE}"
-    ).fetchone()
+    # Alone, each is looked up at an end of an index. Together, all of it is gone through.
+    begun, last = (
+        first(connection, f"SELECT {end}(start) FROM activity WHERE width = {MINUTE}")
+        for end in ("MIN", "MAX")
+    )
     # Where a clock was ahead, threads were active until later.
-    (active,) = connection.execute("SELECT MAX(active) FROM threads").fetchone()
-    return first, max(last + MINUTE - 1, active), *sums
+    active = first(connection, "SELECT MAX(active) FROM threads")
+    return begun, max(last + MINUTE - 1, active), *sums
 
 
 def _label(connection: sqlite3.Connection, query: ThreadQuery) -> _Label | None:
@@ -238,7 +239,7 @@ def _plots(
         return _plots_of_label(connection, found.label, time), None
     if found.some is None:
         return _of_all(connection, time), _of_all_calls(connection) if is_whole else None
-    if is_whole and not _are_more(connection, 2 * found.threads - 1):
+    if is_whole and 2 * found.threads > _threads(connection):
         # Those that do not match are fewer.
         others = Condition(
             f"SELECT key FROM threads WHERE key NOT IN ({found.some.sql})",

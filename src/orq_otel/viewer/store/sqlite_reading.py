@@ -260,13 +260,13 @@ def labels(
     """Returns labels of a kind with their numbers of threads, the most frequent first."""
     name, source = ("value", "facets") if kind != "tag" else ("tag", "tags")
     of_kind = f"kind = '{kind}'" if kind != "tag" else "1"
-    lower = text(wanted.lower())
+    has, value = has_text(name, text(wanted.lower()))
     found = rows(
         connection,
         2,
         f"SELECT {name}, threads FROM {source} WHERE {of_kind} AND length({name}) <= ?"
-        f" AND (? = '' OR {has_text(name, lower)}) ORDER BY threads DESC, {name} DESC LIMIT ?",
-        *(LONG_ID, lower, lower, limit),
+        f" AND {has} ORDER BY threads DESC, {name} DESC LIMIT ?",
+        *(LONG_ID, value, limit),
     )
     return tuple(
         sorted(((label, count) for label, count in found), key=lambda one: (-one[1], one[0]))

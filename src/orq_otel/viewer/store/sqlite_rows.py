@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 LONG: Final = 4096
 #: The function of a connection that returns a text in lower case.
 LOWERED: Final = "lowered"
+#: The length of a pattern for LIKE in characters. SQLite takes 50,000 bytes.
+_PATTERN: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -384,12 +387,23 @@ def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) ->
     return str(connection.execute(query, values).fetchone()[0])
 
 
-def has_text(name: str, lower: str) -> str:
-    """Returns SQL for whether a label contains a text in lower case, its one parameter.
+def has_text(column: str, lower: str, *, is_folded: bool = False) -> tuple[str, str]:
+    """Returns SQL for whether a column contains a text in lower case, and its one parameter.
 
-    SQLite knows the case of ASCII letters alone. `LOWERED` knows that of all, and takes longer.
+    SQLite knows the case of ASCII letters alone. LIKE is as blind to it as `lower` is, and three
+    times as quick as `instr`. `LOWERED` knows the case of all, and takes longer.
+
+    Args:
+        column: The column.
+        lower: The text.
+        is_folded: Whether the column is in lower case already.
     """
-    return f"instr({'lower' if lower.isascii() else LOWERED}({name}), ?)"
+    if not (is_folded or lower.isascii()):
+        column = f"{LOWERED}({column})"
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", lower) + "%"
+    if len(pattern) > _PATTERN or "\0" in lower:
+        return f"instr(lower({column}), ?)", lower
+    return f"{column} LIKE ? ESCAPE '\\'", pattern
 
 
 def some_keys(

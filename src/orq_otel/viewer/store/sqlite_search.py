@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from orq_otel.viewer import conversation
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Hit
-from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
+from orq_otel.viewer.store import sqlite_logs, sqlite_names, words
 from orq_otel.viewer.store.sqlite_rows import (
     SPAN_COLUMNS,
     body_of,
@@ -204,11 +204,12 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
     exact, lower = text(wanted), text(wanted.lower())
     lists = list(sqlite_names.find(connection, lower, MOST))
     for table, label in (("tag", "tag"), ("facet", "value")):
+        has, value = has_text(label, lower)
         labelled = (
             f"SELECT thread AS key FROM thread_{table}s WHERE {label} IN"
-            f" (SELECT {label} FROM {table}s WHERE {has_text(label, lower)} LIMIT ?)"
+            f" (SELECT {label} FROM {table}s WHERE {has} LIMIT ?)"
         )
-        lists.append(some_keys(connection, labelled, (lower, _LABELS), MOST))
+        lists.append(some_keys(connection, labelled, (value, _LABELS), MOST))
     documents: dict[int, int] = {}
     query = words.match_of(exact.replace("\0", " "))
     if query is not None and is_possible(connection):
@@ -240,10 +241,7 @@ class Searches:
         self._found: dict[str, tuple[int, Found]] = {}
 
     def find(self, connection: sqlite3.Connection, wanted: str) -> Found:
-        """Returns what `find` does, again if nothing was written since, or in the same visit."""
-        return visits.once((self, wanted), lambda: self._find(connection, wanted))
-
-    def _find(self, connection: sqlite3.Connection, wanted: str) -> Found:
+        """Returns what `find` does, again if nothing was written since."""
         (change,) = connection.execute("SELECT count FROM changes").fetchone()
         with self._lock:
             known = self._found.get(wanted)
