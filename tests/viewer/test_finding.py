@@ -369,7 +369,7 @@ def test_a_page_may_go_on_after_an_error(store: SQLiteStore) -> None:
         with pytest.raises(InvalidCursorError):
             store.threads(ThreadQuery(cursor="none"))
         assert ids(store) == ["a"]
-    with pytest.raises(LookupError), visits.one():  # noqa: PT012 - a page that fails in the middle
+    with pytest.raises(LookupError), visits.one():
         assert ids(store) == ["a"]
         raise LookupError
     add(store, call("b"))

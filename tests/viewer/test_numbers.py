@@ -206,6 +206,48 @@ def test_very_many_calls_have_the_percentiles_of_a_sample(
     assert store.numbers(ThreadQuery(is_exact=True), "tag").groups == exact.groups
 
 
+def test_percentiles_may_be_of_a_minute_ago_while_little_changes(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_numbers, "_COUNTABLE", 0)
+    monkeypatch.setattr(sqlite_many, "_SAMPLE", 500)
+    monkeypatch.setattr(sqlite_many, "_LEAST", 300)
+
+    def add(calls: int, seconds: int) -> None:
+        write(store, *(call(f"t{n % 200}", seconds=seconds, tags=("a",)) for n in range(calls)))
+
+    def told() -> tuple[int, int, int]:
+        (one,) = store.numbers(ThreadQuery(), "tag").groups
+        return one.calls, one.sampled, one.p95 // SECOND
+
+    add(1_000, 1)
+    calls, sampled, p95 = told()
+    assert (calls, p95) == (1_000, 1)
+    assert 0 < sampled < 1_000
+    add(10, 60)
+    assert told() == (1_010, sampled, 1)
+    add(200, 60)
+    calls, later, p95 = told()
+    assert (calls, p95) == (1_210, 60)
+    assert later != sampled
+    add(12, 60)
+    assert told() == (1_222, later, 60)
+    monkeypatch.setattr(sqlite_many, "_FRESH", 0)
+    assert told()[1] > later
+
+
+def test_percentiles_of_all_calls_are_those_of_now(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_numbers, "_COUNTABLE", 0)
+    write(store, *(call("t", seconds=1 if n < 950 else 60, tags=("a",)) for n in range(1_000)))
+    (one,) = store.numbers(ThreadQuery(), "tag").groups
+    write(store, call("t", seconds=60, tags=("a",)))
+    (other,) = store.numbers(ThreadQuery(), "tag").groups
+    assert (one.sampled, one.p95) == (0, SECOND)
+    assert (other.sampled, other.p95) == (0, 60 * SECOND)
+
+
 def test_the_page_says_what_is_a_sample(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_numbers, "_COUNTABLE", 50)
     monkeypatch.setattr(sqlite_many, "_SAMPLE", 50)

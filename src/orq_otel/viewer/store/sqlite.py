@@ -19,6 +19,7 @@ from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import (
     sqlite_deleting,
     sqlite_logs,
+    sqlite_many,
     sqlite_numbers,
     sqlite_overview,
     sqlite_reading,
@@ -47,6 +48,7 @@ class SQLiteStore:
     def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self._file = SQLiteFile(path, for_reading=for_reading)
         self._searches = sqlite_search.Searches()
+        self._samples = sqlite_many.Samples()
         self._decisions: Iterator[bool] = iter(())
 
     def write(
@@ -169,7 +171,7 @@ class SQLiteStore:
         """
         return self._file.read(
             lambda connection: sqlite_numbers.numbers(
-                connection, query, by, names, limit, self._searches
+                connection, query, by, names, limit, self._searches, self._samples
             )
         )
 

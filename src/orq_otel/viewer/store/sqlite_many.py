@@ -8,9 +8,12 @@ are those of a sample of threads.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import time
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -23,13 +26,19 @@ from orq_otel.viewer.store.tally import THREAD_WIDTHS
 
 Parts: TypeAlias = defaultdict[str | None, list[Part]]
 #: The latencies of groups, by the start of an interval.
-Latencies: TypeAlias = defaultdict[str | None, defaultdict[int, list[int]]]
+Latencies: TypeAlias = Mapping[str | None, Mapping[int, Sequence[int]]]
 #: The numbers of threads, and of their good and bad evaluations.
 Threads: TypeAlias = dict[str | None, tuple[int, int, int]]
 
 #: About so many calls of all groups together, and of one at least, are looked at.
 _SAMPLE: Final = 20_000
 _LEAST: Final = 2_500
+#: For how many seconds a sample is used again, while its groups have as many calls to a hundredth,
+#: and those that were looked at as a whole are the same.
+_FRESH: Final = 60
+_CHANGE: Final = 100
+#: How many samples are kept.
+_KEPT: Final = 4
 _FINEST, _DAY = THREAD_WIDTHS
 #: Spreads the keys of threads evenly over 32 bits, whatever threads have a label.
 _HASHED: Final = "((thread * 2654435761) & 4294967295)"
@@ -61,6 +70,54 @@ class Found(NamedTuple):
     sampled: frozenset[str | None] = frozenset()
 
 
+class _Sample(NamedTuple):
+    """A sample, and what its groups summed up to when it was taken."""
+
+    taken: float
+    parts: Parts
+    latencies: Latencies
+    sampled: frozenset[str | None]
+
+    def is_like(self, parts: Parts) -> bool:
+        """Whether it can stand for one of groups that sum up to this by now."""
+        return time.monotonic() - self.taken < _FRESH and all(
+            known == parts[name] or (name in self.sampled and _is_like(known, parts[name]))
+            for name, known in self.parts.items()
+        )
+
+
+def _is_like(known: Sequence[Part], parts: Sequence[Part]) -> bool:
+    then = _calls(known)
+    return abs(_calls(parts) - then) * _CHANGE <= then
+
+
+class Samples:
+    """The last samples of a store: to take one is most of the work, and each measure needs it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], _Sample] = {}
+
+    def of(
+        self,
+        key: tuple[Any, ...],
+        parts: Parts,
+        take: Callable[[], tuple[Latencies, frozenset[str | None]]],
+    ) -> tuple[Latencies, frozenset[str | None]]:
+        """Returns latencies, and the groups of which only some are there.
+
+        Args:
+            key: What is asked.
+            parts: The sums of the groups by now.
+            take: Takes a sample.
+        """
+        known = self._kept.get(key)
+        if known is None or not known.is_like(parts):
+            known = _Sample(time.monotonic(), parts, *take())
+            kept = [*self._kept.items()][1 - _KEPT :]
+            self._kept = {**dict(kept), key: known}
+        return known.latencies, known.sampled
+
+
 def labels_of(by: Kind) -> str:
     """Returns the table of the threads of each label, for SQL."""
     if by == "tag":
@@ -77,20 +134,23 @@ class Many:
         by: What the groups are made by.
         where: The condition on threads.
         values: Its parameters.
+        samples: The last samples.
         is_filtered: Whether it is one on other things than times.
     """
 
-    def __init__(  # noqa: PLR0913 - as of numbers
+    def __init__(  # noqa: PLR0913, PLR0917 - as of numbers
         self,
         connection: sqlite3.Connection,
         query: ThreadQuery,
         by: Kind,
         where: str,
         values: tuple[Any, ...],
+        samples: Samples,
         *,
         is_filtered: bool,
     ) -> None:
         self._connection = connection
+        self._samples = samples
         self._by = by
         self._is_filtered = is_filtered
         self._among, self._values = "", values
@@ -136,7 +196,11 @@ class Many:
                 groups, counts, more = self._most_frequent(limit, start, end, width)
             parts = self._parts(groups, start, end, width)
         calls = {name: _calls(parts[name]) for name in groups if name in parts}
-        latencies, sampled = self._sample(calls, start, end, width)
+        sample = functools.partial(self._sample, calls, start, end, width)
+        # Of some threads alone others are asked for each time, and of the last day another time.
+        latencies, sampled = (
+            sample() if self._among else self._samples.of((self._by, width, *calls), parts, sample)
+        )
         threads = self._threads(groups, counts)
         return Found(groups, more, start, end, width, parts, latencies, threads, sampled)
 
@@ -253,7 +317,7 @@ class Many:
         A sample is made of whole threads, whose calls are found one after the other.
         """
         shares = _shares(calls)
-        found: Latencies = defaultdict(lambda: defaultdict(list))
+        found: defaultdict[str | None, dict[int, Sequence[int]]] = defaultdict(dict)
         during = " AND start >= ? AND start < ? AND is_model_call > 0 LIMIT ?"
         values = (*self._values, start, end, 4 * _SAMPLE)
         # The place of a group is added to its times: to sort by one number takes half as long.
@@ -284,7 +348,7 @@ class Many:
         names = [*named, None]
         for at, latencies in some:
             place = at % width
-            found[names[place]][at - place] = sorted(map(int, latencies.split(",")))
+            found[names[place]][at - place] = array("q", sorted(map(int, latencies.split(","))))
         return found, frozenset(name for name, share in shares.items() if share < 1)
 
     def _threads(self, groups: Sequence[str | None], counts: dict[str | None, int]) -> Threads:

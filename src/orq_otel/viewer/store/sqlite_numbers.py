@@ -20,7 +20,15 @@ from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import HOUR
 from orq_otel.viewer.store.sqlite_conditions import matching, times, where_of
 from orq_otel.viewer.store.sqlite_groups import Part
-from orq_otel.viewer.store.sqlite_many import Found, Latencies, Many, Parts, Threads, labels_of
+from orq_otel.viewer.store.sqlite_many import (
+    Found,
+    Latencies,
+    Many,
+    Parts,
+    Samples,
+    Threads,
+    labels_of,
+)
 from orq_otel.viewer.store.sqlite_rows import listed, text
 from orq_otel.viewer.store.tally import COST_UNITS
 
@@ -39,6 +47,7 @@ def numbers(  # noqa: PLR0913, PLR0917 - what is asked, and of whom
     names: Sequence[str],
     limit: int,
     searches: sqlite_search.Searches,
+    samples: Samples,
 ) -> Numbers:
     """Sums up the model calls of all threads that match a query, group by group."""
     found_text = searches.find(connection, query.text) if query.text else None
@@ -50,7 +59,7 @@ def numbers(  # noqa: PLR0913, PLR0917 - what is asked, and of whom
     if spans <= _COUNTABLE or query.is_exact:
         found = _Few(connection, query, by, where, values).find(wanted, limit)
     else:
-        many = Many(connection, query, by, where, values, is_filtered=is_filtered)
+        many = Many(connection, query, by, where, values, samples, is_filtered=is_filtered)
         found = many.find(wanted, limit, pieces.bounded(ends[0]), ends[1], _SLICES)
     made = [
         _group(name, found.parts.get(name, []), found, found.threads.get(name))
@@ -174,7 +183,8 @@ class _Few:
 
         SQLite's window functions would rank them, in ten times the time.
         """
-        found: Latencies = defaultdict(lambda: defaultdict(list))
+        found: defaultdict[str | None, defaultdict[int, list[int]]]
+        found = defaultdict(lambda: defaultdict(list))
         for name, start, latency in self._connection.execute(
             f"SELECT label, {at}, max(end - start, 0) {self._from} AND {_COUNTED} ORDER BY 3",
             self._values,
