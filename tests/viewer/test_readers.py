@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,11 @@ from concurrent.futures import TimeoutError as NotYetError
 from typing import Any
 
 import pytest
+from support.otlp_requests import body, message
 
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.receive.ingest import Ingest
+from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web import readers
 from orq_otel.viewer.web.readers import Readers
 
@@ -57,7 +62,8 @@ def worker(app: Readers) -> Any:
     """Work of which the first piece took an hour, so that pages may take as long."""
     with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(readers.time, "monotonic", lambda: -3600.0)
-        return app.first(lambda: "done")
+        wait = app.waiter()
+    return lambda: wait() or "done"
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -123,3 +129,16 @@ def test_where_there_are_always_pages_work_goes_on(
     app.may_answer.set()
     app.may_end.set()
     page.result()
+
+
+def test_spans_can_wait_one_by_one(sqlite: SQLiteStore) -> None:
+    """A page that meets a large batch does not wait for all of it."""
+    waits: list[str] = []
+    stored = functools.partial(sqlite.write, wait=lambda: waits.append("writing"))
+    ingest = Ingest(stored, facts.read, wait=lambda: waits.append("decoding"))
+    request = body(*(message(attributes={"thread.id": "a"}) for _ in range(100)))
+    assert ingest.submit(request).result(30).rejected == 0
+    assert ingest.close()
+    assert waits.count("decoding") == 2 * 100  # before it is decoded, and before it is read
+    assert waits.count("writing") > 2 * 100
+    assert len(sqlite.spans("a")) == 100

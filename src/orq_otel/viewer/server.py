@@ -105,7 +105,7 @@ def run(settings: Settings) -> None:
             write: Callable[..., None] = store.write
             if isinstance(store, SQLiteStore):
                 write = functools.partial(store.write, wait=readers.waiter())
-            ingest = Ingest(write, readers.first(_facts_of))
+            ingest = Ingest(write, _facts_of, wait=readers.waiter())
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))

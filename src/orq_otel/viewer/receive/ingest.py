@@ -146,6 +146,7 @@ class Ingest:
         write: Writes spans, and log records if there are any, to disk, or raises StoreError.
         read: Reads the facts of a span.
         limits: Limits on the requests that are handled at the same time.
+        wait: Called for each span, to wait a little if something else is to come first.
     """
 
     def __init__(
@@ -153,11 +154,13 @@ class Ingest:
         write: Callable[..., None],
         read: Callable[[Span], Any],
         limits: Limits | None = None,
+        wait: Callable[[], object] = lambda: None,
     ) -> None:
         self.limits = limits or Limits()
         self.byte_budget = ByteBudget(self.limits.waiting)
         self._write = write
         self._read = read
+        self._wait = wait
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._is_open = True
@@ -247,14 +250,17 @@ class Ingest:
             return self._metrics.receive(body, is_json=request.is_json)
         if request.is_json:
             return from_json(body)
-        return logs_from_protobuf(body) if request.signal == "logs" else from_protobuf(body)
+        if request.signal == "logs":
+            return logs_from_protobuf(body)
+        return from_protobuf(body, self._wait)
 
     def _kept(self, received: Received) -> Iterator[KeptSpan]:
         """Yields spans with their facts, without those whose facts cannot be read."""
         for span in received.spans:
+            self._wait()
             try:
                 facts = self._read(span)
-            except Exception:  # noqa: BLE001, PERF203 - the other spans are kept
+            except Exception:  # noqa: BLE001 - the other spans are kept
                 _log.exception("A span could not be read")
                 received.reject(f"span {span.name[:100]!r}: the viewer could not read it")
             else:

@@ -43,8 +43,12 @@ _MOST_KNOWN: Final = 5_000
 _known: dict[bytes, tuple[str, Any]] = {}
 
 
-def from_protobuf(body: bytes) -> Received:
+def from_protobuf(body: bytes, wait: Callable[[], object] | None = None) -> Received:
     """Read an `ExportTraceServiceRequest` in its binary form.
+
+    Args:
+        body: The request.
+        wait: Called before each span, to wait a little if something else is to come first.
 
     Raises:
         InvalidRequestError: The body is not such a request.
@@ -53,6 +57,8 @@ def from_protobuf(body: bytes) -> Received:
     decode = decoders().span
 
     def add(message: bytes, received: Received, of: Origin) -> None:
+        if wait is not None:
+            wait()
         received.add(_span(decode(message), of.resource, of.service, of.scope))
 
     return _received(body, add, "span", "ExportTraceServiceRequest")

@@ -66,14 +66,14 @@ class SQLiteStore:
             logs: The log records.
             arrived: When they arrived, in nanoseconds since the epoch. None if just now. In lists,
                 no thread is later than its spans arrived.
-            wait: Called between the steps, to wait a little if something else is to come first.
+            wait: Called between steps, to wait a little if something else is to come first.
 
         Raises:
             StoreError: None of them is kept.
         """
         if not (spans or logs):
             return
-        batch = store.sqlite_writing.Batch(spans, logs)
+        batch = store.sqlite_writing.Batch(spans, logs, wait)
         at = time.time_ns() if arrived is None else arrived
 
         def work(connection: Writer) -> None:

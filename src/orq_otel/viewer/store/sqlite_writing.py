@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -44,15 +44,32 @@ _PARAMETERS: Final = 900
 
 
 class Batch:
-    """Spans and log records in the form of the tables, prepared before a transaction begins."""
+    """Spans and log records in the form of the tables, prepared before a transaction begins.
 
-    def __init__(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+    Args:
+        spans: The spans.
+        logs: The log records.
+        wait: Called for each span, to wait a little if something else is to come first.
+    """
+
+    def __init__(
+        self,
+        spans: Sequence[KeptSpan],
+        logs: Sequence[LogRecord] = (),
+        wait: Callable[[], object] | None = None,
+    ) -> None:
+        def each() -> Iterator[KeptSpan]:
+            for kept in spans:
+                if wait is not None:
+                    wait()
+                yield kept
+
         self.logs = sqlite_logs.Batch(logs)
         self.spans = spans
         self.plain = deciding.plain(spans)
         self.resources = Resources()
         tools = [tool_use(kept.span, kept.facts) for kept in spans]
-        self.rows = list(map(encoded, spans, tools))
+        self.rows = list(map(encoded, each(), tools))
         self.digests = [self.resources.digest(kept.span) for kept in spans]
         self.threads = [
             None if kept.facts.thread_id is None else text(kept.facts.thread_id) for kept in spans
@@ -60,7 +77,7 @@ class Batch:
         self.tags = [tuple([text(tag) for tag in kept.facts.tags]) for kept in spans]
         self.responses = [sqlite_logs.response_of(kept.span.attributes) for kept in spans]
         self.texts = [
-            texts_of(kept.span, kept.facts, tool) for kept, tool in zip(spans, tools, strict=True)
+            texts_of(kept.span, kept.facts, tool) for kept, tool in zip(each(), tools, strict=True)
         ]
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 #: How many seconds pages are waited for at most, and how long work goes on after that.
 _LONGEST: Final = 0.05
@@ -64,7 +60,8 @@ class Readers:
     def waiter(self) -> Callable[[], None]:
         """Returns a function that waits for readers, to call often from one OS thread.
 
-        It waits after work that has taken a moment, for as long as that has taken.
+        It waits after work that has taken a moment, for as long as that has taken. Whatever is done
+        between two calls can make a page wait for as long.
         """
         since = time.monotonic()
         is_nobody_waiting = self._nobody.is_set
@@ -78,18 +75,3 @@ class Readers:
                     since = time.monotonic()
 
         return wait
-
-    def first(self, work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        """Returns a function that waits for readers before it works, for one OS thread.
-
-        Args:
-            work: A part of what there is to do, which takes much less than a page.
-        """
-        wait = self.waiter()
-
-        @functools.wraps(work)
-        def later(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            wait()
-            return work(*args, **kwargs)
-
-        return later
