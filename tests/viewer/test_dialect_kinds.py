@@ -726,7 +726,52 @@ def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
         ),
         ({"type": "input_file", "file_id": "file_1"}, Media("document", reference="file_1")),
     ],
-    ids=["of OpenAI", "in its URL", "of Responses", "of Anthropic", "of Gemini", "sound", "file"],
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+            Media("document", "application/pdf", 3, content="AAAA"),
+        ),
+        (
+            {"type": "file", "mediaType": "image/png", "data": "AAAA"},
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"type": "file", "mediaType": "application/pdf", "data": "https://a/b.pdf"},
+            Media("document", "application/pdf", reference="https://a/b.pdf"),
+        ),
+        (
+            {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"type": "image", "image": "A" * 80, "mimeType": "image/png"},
+            Media("image", "image/png", 60, content="A" * 80),
+        ),
+        (
+            {"type": "binary", "media_type": "image/png", "content": "AAAA"},
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"type": "image-url", "url": "https://a/b.png"},
+            Media("image", reference="https://a/b.png"),
+        ),
+        (
+            {"image": {"format": "png", "source": {"bytes": "AAAA"}}},
+            Media("image", "png", 3, content="AAAA"),
+        ),
+        (
+            {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
+            Media("audio", "audio/wav", 3, content="AAAA"),
+        ),
+        (
+            {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://a/b.mp4"}},
+            Media("video", "video/mp4", reference="gs://a/b.mp4"),
+        ),
+    ],
+    ids=[
+        *("of OpenAI", "in its URL", "of Responses", "of Anthropic", "of Gemini", "sound", "file"),
+        *("of OpenAI, a file", "of Vercel", "of Vercel, in its data", "of LangChain"),
+        *("where others have an URL", "of Pydantic AI", "of Pydantic AI, a URL", "of Bedrock"),
+        *("of Gemini, sound", "of Gemini, elsewhere"),
 )
 @pytest.mark.parametrize("has_numbers", [True, False])
 def test_an_image_beside_a_text_in_a_list_that_is_one_text(

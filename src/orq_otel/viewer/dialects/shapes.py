@@ -12,6 +12,7 @@ messages.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -122,20 +123,26 @@ _ANSWERED: Final = (
 )
 #: Where only a response keeps them, such as one that Python has printed.
 _RESPONSE: Final = frozenset({"choices", "candidates", "generations", "additional_kwargs"})
-#: The types of parts with binary data, or the names of their fields, and what they hold.
+#: The types of parts with binary data, or the names of their fields, and what they hold, unless
+#: their MIME type says otherwise.
 _MODALITIES: Final = {
-    "image_url": "image",
-    "input_image": "image",
-    "image": "image",
-    "input_audio": "audio",
-    "audio": "audio",
-    "video": "video",
-    "input_file": "document",
-    "document": "document",
-    "file": "document",
-    "inline_data": "image",
-    "inlineData": "image",
+    **dict.fromkeys(("image_url", "image-url", "input_image", "image"), "image"),
+    **dict.fromkeys(("input_audio", "audio-url", "audio"), "audio"),
+    **dict.fromkeys(("video_url", "video-url", "video"), "video"),
+    **dict.fromkeys(("input_file", "document-url", "document", "file"), "document"),
+    **dict.fromkeys(("inline_data", "inlineData", "file_data", "fileData"), "document"),
+    **dict.fromkeys(("media", "binary"), "document"),
 }
+#: What MIME types begin with that a reader sees or hears.
+_SENSED: Final = frozenset({"image", "audio", "video"})
+_MIMES: Final = (
+    *("media_type", "mime_type", "mimeType", "mediaType"),
+    *("image_mimetype", "document_mimetype", "format"),
+)
+#: How an address begins, unlike base64.
+_SCHEME: Final = re.compile(r"[a-zA-Z][\w+.-]*:")
+#: Base64 is longer than any name of a file.
+_NAME: Final = 64
 #: Who says the second of two texts: LangChain takes `("user", "Hi")` for a message.
 _SHORT: Final = {
     **dict.fromkeys(("user", "human"), "user"),
@@ -731,7 +738,8 @@ def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branc
     for name in _ANSWERED_BY:
         if isinstance(value.get(name), Mapping):
             return _result(value[name])
-    if kind in _KNOWN or (isinstance(kind, str) and "modality" in value):
+    is_of_vendor = kind == "file" and not value.keys() & {"modality", "file_id"}
+    if (kind in _KNOWN and not is_of_vendor) or (isinstance(kind, str) and "modality" in value):
         return dict(value)
     return _media(value, kind) or dict(value)
 
@@ -774,22 +782,28 @@ def _media(value: Mapping[str, Any], kind: Any) -> Part | None:
     )
     if name is None:
         return None
-    modality = _MODALITIES[name]
-    inner: Any = value.get(name, value)
+    inner: Any = value.get(name)
     if isinstance(inner, str):
-        inner = {"url": inner}
+        is_data = len(inner) > _NAME and not _SCHEME.match(inner)
+        inner = {**value, "data" if is_data else "url": inner}
     if not isinstance(inner, Mapping):
         inner = value
     source = inner.get("source", inner)
     source = source if isinstance(source, Mapping) else inner
-    mime = _first(source, ("media_type", "mime_type", "mimeType", "mediaType", "format"))
-    url = _first(source, ("url", "uri", "image_url", "file_url"))
+    mime = _first(source, _MIMES) or _first(inner, _MIMES)
+    sensed = (mime or "").partition("/")[0]
+    modality = sensed if sensed in _SENSED else _MODALITIES[name]
+    url = _first(source, ("url", "uri", "image_url", "file_url", "file_uri", "fileUri"))
+    data = _first(source, ("data", "bytes", "file_data", "image", "base64"))
+    if data is None and mime:
+        data = _first(source, ("content",))
+    if data and _SCHEME.match(data):
+        url = url or data
     if url and url.startswith("data:"):
         head, _, encoded = url.partition(",")
         return _blob(modality, head[5:].partition(";")[0] or mime, encoded)
     if url:
         return {"type": "uri", "modality": modality, "mime_type": mime, "uri": url}
-    data = _first(source, ("data", "bytes", "file_data", "image"))
     if data:
         return _blob(modality, mime, data)
     file_id = _first(source, ("file_id", "id"))
