@@ -78,6 +78,17 @@ def test_a_span_that_hands_over(sender: str) -> None:
     assert isinstance(turn, Turn)
 
 
+@pytest.mark.parametrize("source", ["Triage", "Refund Agent"])
+def test_a_span_that_does_not_know_to_whom_it_hands_over(source: str) -> None:
+    """As Traceloop makes it, before the agent has decided."""
+    recorder = asking("transfer_to_refund_agent")
+    span = {"traceloop.span.kind": "handoff", "gen_ai.handoff.from_agent": source}
+    recorder.span(f"{source} \u2192 unknown.handoff", 0.1, span)
+    assert told(recorder) == [Handoff("Triage", "refund_agent")]
+    others = conversation("t", recorder.spans).entries[1:]
+    assert [isinstance(one, Step) for one in others] == ([] if source == "Triage" else [True])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "target"),
     [

@@ -44,12 +44,15 @@ class Guardrail:
 
 
 def of_span(kept: KeptSpan) -> Handoff | None:
-    """Returns the handoff that a span reports, or None."""
+    """Returns the handoff that a span reports, or None.
+
+    Its target is "" if it is not known yet when the span is made, as with Traceloop.
+    """
     if kept.facts.operation not in HANDOFFS:
         return None
     attributes = kept.span.attributes
-    target = first_text(attributes, _TARGETS)
-    return Handoff(first_text(attributes, _SOURCES), target) if target else None
+    source, target = first_text(attributes, _SOURCES), first_text(attributes, _TARGETS)
+    return Handoff(source, target or "") if source or target else None
 
 
 def of_tool(call: ToolCall, source: str | None, agents: Collection[str]) -> Handoff | None:
@@ -79,6 +82,8 @@ def of_tool(call: ToolCall, source: str | None, agents: Collection[str]) -> Hand
 
 def is_same(tool: Handoff, span: Handoff) -> bool:
     """Whether a tool and a span report the same handoff, each in its spelling."""
+    if not span.target:
+        return _plain(tool.source or "") == _plain(span.source or "")
     return _plain(tool.target) == _plain(span.target)
 
 

@@ -511,6 +511,7 @@ class _Reader:
             else:
                 handoff = handoffs.of_span(one)
                 if not self._tools.hand_over(one, handoff):
+                    handoff = handoff if handoff and handoff.target else None
                     entries.append(Step(one, None, handoff, handoffs.guardrail(one)))
         return tuple(one for one in entries if not self._is_told_later(one))
 
@@ -644,7 +645,9 @@ class _Tools:
                 and handoffs.is_same(one.handoff, handoff)
             ):
                 one.execution = kept
-                one.handoff = Handoff(handoff.source or one.handoff.source, handoff.target)
+                one.handoff = Handoff(
+                    handoff.source or one.handoff.source, handoff.target or one.handoff.target
+                )
                 return True
         return False
 
