@@ -109,6 +109,33 @@ def test_a_history_that_was_cut_is_told_of() -> None:
     assert not third.is_rewritten
 
 
+@pytest.mark.parametrize("has_own", [False, True])
+def test_thoughts_that_only_later_calls_have_belong_to_their_answers(has_own: bool) -> None:
+    """As the Vercel AI SDK has those of Anthropic's models."""
+    thoughts = [{"type": "reasoning", "content": one} for one in ("Hm.", "Far away.", "Soon.")]
+    own = [{"type": "reasoning", "content": "I have thought."}] if has_own else []
+    tracked, told = said("assistant", call("c1", "track")), said("assistant", "It is near.")
+    asked = [said("user", "Where is it?"), said("assistant", *thoughts[:2], *tracked["parts"])]
+    asked.append(result("c1", "near"))
+    recorder = Recorder("t")
+    recorder.chat("m", asked[:1], [said("assistant", *own, *tracked["parts"])], 1, (1, 1))
+    recorder.chat("m", list(asked), [told], 1, (1, 1))
+    asked += [said("assistant", thoughts[2], *told["parts"]), said("user", "Thanks.")]
+    recorder.chat("m", asked, [said("assistant", "Bye.")], 1, (1, 1))
+    told_of = turns(read(recorder))
+    first = [("assistant", "Hm."), ("assistant", "Far away.")]
+    assert [words(some) for one in told_of for some in (one.asked, one.answered)] == [
+        [("user", "Where is it?")],
+        [("assistant", "I have thought.")] if has_own else first,
+        first if has_own else [],
+        [("assistant", "Soon."), ("assistant", "It is near.")],
+        [("user", "Thanks.")],
+        [("assistant", "Bye.")],
+    ]
+    assert [len(one.answered) for one in told_of] == [1, 1, 1]
+    assert [one.is_rewritten for one in told_of] == [False, has_own, False]
+
+
 def test_a_history_that_was_rewritten_is_told_of() -> None:
     recorder = Recorder("t")
     ask(recorder, said("user", "One?"), answer="1")

@@ -13,6 +13,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -212,10 +213,39 @@ class Histories:
                 found.new[place] = one.mark == mark and not self._known(one, times[mark])
         if items and found.new[-1] and items[-1].role == "user":
             self._shorten(items[-1])
+        self._put_thoughts_back(items, marks, found.new)
         if found.is_rewritten:
             last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
             found.is_rewritten = any(found.new[:last_known])
         return found
+
+    def _put_thoughts_back(self, items: list[Item], marks: list[int], new: list[bool]) -> None:
+        """Give an answer the thoughts before it that only a later call has.
+
+        The Vercel AI SDK has no thoughts among its answers, but sends those of Anthropic's models.
+        """
+        before: dict[int, list[int]] = {}  # the places of thoughts, by that of what was said then
+        said = len(items)
+        for place in range(len(items) - 1, -1, -1):
+            if not items[place].is_hidden:
+                said = place
+            elif new[place] and said < len(items) and items[said].position == items[place].position:
+                before.setdefault(said, []).insert(0, place)
+        for said, places in before.items():
+            if new[said]:
+                continue
+            for history in reversed(self._histories):
+                found = [n for n, one in enumerate(history.answer) if one.mark == marks[said]]
+                if found and not any(one.is_hidden for one in history.answer):
+                    thoughts = [copy(items[place]) for place in places]
+                    for one in thoughts:
+                        one.position = history.answer[found[0]].position
+                    history.answer[found[0] : found[0]] = thoughts
+                    self.show(thoughts)
+                    for place in places:
+                        new[place] = False
+                if found:
+                    break
 
     def _shorten(self, item: Item) -> None:
         """Leave out what a text has of an earlier call: its question, and the answer after it.
