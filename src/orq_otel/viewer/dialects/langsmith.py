@@ -30,8 +30,8 @@ def _usage(span: Span) -> Usage | None:
 
 def _tool(span: Span) -> ToolUse | None:
     result = first(span.attributes, ("gen_ai.completion",))
-    if isinstance(result, Mapping) and set(result) == {"output"}:
-        result = result["output"]
+    if isinstance(result, Mapping) and len(result) == 1:  # around what is no mapping itself
+        result = result.get("output", result.get("outputs", result))
     return ToolUse(None, None, first(span.attributes, ("gen_ai.prompt",)), result)
 
 

@@ -270,8 +270,9 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
                 return found + _asked(inner, role, depth + 1)
     for name in _ARGUMENTS:
         inner = decoded(value.get(name))
-        if isinstance(inner, Mapping) and (more := _asked(inner, role, depth + 1)):
-            return found + more
+        for one in inner if isinstance(inner, list) else (inner,):
+            if isinstance(one, Mapping) and (more := _asked(one, role, depth + 1)):
+                return found + more
     return found
 
 
