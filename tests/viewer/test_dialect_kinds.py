@@ -1365,6 +1365,55 @@ def test_usage_by_langfuses_own_names(details: dict[str, int], counted: Usage) -
 
 
 def test_a_trace_of_elevenlabs(sqlite: SQLiteStore) -> None:
+@pytest.mark.parametrize(
+    ("more", "counted"),
+    [
+        ({}, Usage(60)),
+        ({"ai.usage.cachedInputTokens": 40}, Usage(100, cache_read=40)),
+        (
+            {
+                "ai.usage.cachedInputTokens": 40,
+                "ai.response.providerMetadata": json.dumps(
+                    {"bedrock": {"usage": {"cacheWriteInputTokens": 10}}}
+                ),
+            },
+            Usage(110, cache_read=40, cache_write=10),
+        ),
+        (  # as version 6 counts
+            {
+                "ai.usage.cachedInputTokens": 40,
+                "ai.usage.inputTokenDetails.cacheReadTokens": 40,
+                "ai.usage.inputTokenDetails.noCacheTokens": 20,
+            },
+            Usage(60, cache_read=40),
+        ),
+    ],
+)
+def test_usage_of_bedrock_by_vercel(more: dict[str, Any], counted: Usage) -> None:
+    (span, *_) = spans_of("Vercel AI SDK", CHAT, THREAD)
+    told = {
+        "ai.operationId": "ai.streamText.doStream",
+        "ai.model.provider": "amazon-bedrock",
+        "ai.usage.inputTokens": 60,
+        **more,
+    }
+    assert table.read(dataclasses.replace(span, attributes=told)).usage == counted
+
+
+def test_what_a_function_was_given_beside_the_request_of_a_call() -> None:
+    """As LangSmith has the request of a call with options in JavaScript, and a tool's text."""
+    (span, *_) = spans_of("LangSmith", CHAT, THREAD)
+    given = [
+        {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+        {"langsmithExtra": {"name": "x"}},
+    ]
+    told = {"langsmith.span.kind": "llm", "gen_ai.prompt": json.dumps({"args": given})}
+    assert table.asked(dataclasses.replace(span, attributes=told)) == said("user", "Hi")
+    for name in ("output", "outputs"):
+        told = {"langsmith.span.kind": "tool", "gen_ai.completion": json.dumps({name: "It is."})}
+        assert table.tool_use(dataclasses.replace(span, attributes=told)).result == "It is."
+
+
     """A span for what each side said, the usage as Python prints it, the id on the resource."""
 
     def usage(sent: int, cached: int, answered: int) -> dict[str, str]:

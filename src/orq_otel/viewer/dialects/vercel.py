@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, first, usage_of
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, first, first_tokens, usage_of
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
@@ -65,15 +65,27 @@ _TEXTS: Final = ("ai.response.text", "ai.result.text", "ai.response.object", "ai
 
 
 def _usage(span: Span) -> Usage | None:
-    """Reads the usage of Anthropic's API: version 5 leaves out what was cached."""
-    told = span.attributes.get("ai.response.providerMetadata")
-    if not isinstance(told, str) or "cache_read_input_tokens" not in told:
+    """Reads the usage of Anthropic's and Bedrock's APIs: version 5 leaves out what was cached."""
+    attributes = span.attributes
+    if ".do" not in str(attributes.get("ai.operationId")):  # around calls
         return None
-    if ".do" not in str(span.attributes.get("ai.operationId")):  # around calls
-        return None
-    metadata = decoded(told)
+    told = attributes.get("ai.response.providerMetadata")
+    metadata = decoded(told) if isinstance(told, str) and "cache" in told else None
     api = metadata.get("anthropic") if isinstance(metadata, dict) else None
-    return usage_of(api.get("usage")) if isinstance(api, dict) else None
+    if isinstance(api, dict):
+        return usage_of(api.get("usage"))
+    plain = first_tokens(attributes, ("ai.usage.inputTokens",))
+    if (
+        attributes.get("ai.model.provider") != "amazon-bedrock"
+        or plain is None
+        or any(name.startswith("ai.usage.inputTokenDetails.") for name in attributes)
+    ):
+        return None
+    api = metadata.get("bedrock") if isinstance(metadata, dict) else None
+    usage = api.get("usage") if isinstance(api, dict) else None
+    read = first_tokens(attributes, ("ai.usage.cachedInputTokens",))
+    written = first_tokens(usage, ("cacheWriteInputTokens",)) if isinstance(usage, dict) else None
+    return Usage(plain + (read or 0) + (written or 0), None, read, written)
 
 
 VERCEL: Final = Dialect(
