@@ -548,7 +548,8 @@ def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> No
             "[no_session_id]",
             "None",
             "undefined",
-        ),  # AgentScope's, Python's and JavaScript's nothing
+            "unknown",
+        ),  # the nothing of AgentScope, Python, JavaScript and the NeMo Agent Toolkit
     ],
 )
 def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
@@ -725,7 +726,6 @@ def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
             Media("audio", "wav", 3, content="AAAA"),
         ),
         ({"type": "input_file", "file_id": "file_1"}, Media("document", reference="file_1")),
-    ],
         (
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
             Media("document", "application/pdf", 3, content="AAAA"),
@@ -772,6 +772,7 @@ def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
         *("of OpenAI, a file", "of Vercel", "of Vercel, in its data", "of LangChain"),
         *("where others have an URL", "of Pydantic AI", "of Pydantic AI, a URL", "of Bedrock"),
         *("of Gemini, sound", "of Gemini, elsewhere"),
+    ],
 )
 @pytest.mark.parametrize("has_numbers", [True, False])
 def test_an_image_beside_a_text_in_a_list_that_is_one_text(
@@ -1364,7 +1365,6 @@ def test_usage_by_langfuses_own_names(details: dict[str, int], counted: Usage) -
         assert table.read(dataclasses.replace(span, attributes=told)).usage == counted
 
 
-def test_a_trace_of_elevenlabs(sqlite: SQLiteStore) -> None:
 @pytest.mark.parametrize(
     ("more", "counted"),
     [
@@ -1414,6 +1414,7 @@ def test_what_a_function_was_given_beside_the_request_of_a_call() -> None:
         assert table.tool_use(dataclasses.replace(span, attributes=told)).result == "It is."
 
 
+def test_a_trace_of_elevenlabs(sqlite: SQLiteStore) -> None:
     """A span for what each side said, the usage as Python prints it, the id on the resource."""
 
     def usage(sent: int, cached: int, answered: int) -> dict[str, str]:

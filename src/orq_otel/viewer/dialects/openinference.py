@@ -200,8 +200,12 @@ def _is_answered(names: frozenset[str]) -> bool:
     return any(name.startswith(_OF_CALLS) for name in names)
 
 
-#: How names begin that no span has in which a call is prepared.
-_OF_CALLS: Final = ("llm.input_messages.", "llm.output_messages.", "llm.token_count.")
+#: How names begin that no span has in which a call is prepared. The NeMo Agent Toolkit says
+#: nothing more of a call that failed.
+_OF_CALLS: Final = (
+    *("llm.input_messages.", "llm.output_messages.", "llm.token_count."),
+    *("nat.event_type", "aiq.event_type"),
+)
 
 
 OPENINFERENCE: Final = Dialect(

@@ -58,6 +58,7 @@ from orq_otel.viewer.dialects.mastra import MASTRA
 from orq_otel.viewer.dialects.mirascope import MIRASCOPE
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
+from orq_otel.viewer.dialects.nemo import NEMO
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
     OWN_NAMES,
@@ -99,6 +100,7 @@ DIALECTS: Final = (
     OURS,
     GENAI,
     MASTRA,
+    NEMO,
     OPENINFERENCE,
     TRACELOOP,
     VERCEL,
@@ -415,7 +417,7 @@ OF_RESPONSE: Final = "resp_"
 #: unless it is told.
 _HIDDEN: Final = re.compile(
     r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED|no_session_id)[\]>]|\*+$"
-    "|(?:none|null|undefined)$",
+    "|(?:none|null|undefined|unknown)$",
     re.IGNORECASE,
 )
 #: The characters with which any of these begins.
