@@ -124,8 +124,9 @@ where the provider is `openai`. Content, marked *, is only captured where it is 
 
 Token counts are the conventions', whatever a server calls them: the input includes cached tokens,
 and the output includes reasoning, also where a vendor counts that beside the output. Usage is read
-from `usage`, from the choices of a completion, and from `x_groq`; in a stream, the last that is not
-empty counts. Cached tokens, reasoning, text, audio and images are left out where there were none.
+from `usage`, `x_groq` and `timings`, and from the choices of a completion; in a stream, the last
+that is not empty counts. Cached tokens, reasoning, text, audio and images are left out where there
+were none.
 
 `gen_ai.usage.cost` is what the server says that the call cost, in US dollars: OpenRouter's and
 LiteLLM's `usage.cost`, Orq's `usage.total_cost`, Perplexity's `usage.cost.total_cost`, xAI's

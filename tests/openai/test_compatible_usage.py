@@ -513,6 +513,12 @@ OWN = [
     for output in (9, 7, 3)
 ]
 
+
+def timings(output: int, cached: int = 0) -> dict[str, Any]:
+    """What llama.cpp says that took its time."""
+    return {"cache_n": cached, "prompt_n": 23 - cached, "predicted_n": output, "predicted_ms": 1.5}
+
+
 #: Streams whose usage is not where OpenAI has it, or is followed by one that says nothing.
 ELSEWHERE: dict[str, list[Any]] = {
     "in the choice": [chunk("It is"), chunk(None, "stop", choice={"usage": COUNTS})],
@@ -520,6 +526,17 @@ ELSEWHERE: dict[str, list[Any]] = {
     "of Groq, beside zeros": [
         chunk("It is", usage=ZEROS),
         chunk(None, "stop", usage=ZEROS, x_groq={"usage": COUNTS}),
+    ],
+    "of llama.cpp": [chunk("It is"), chunk(None, "stop", timings=timings(19))],
+    "of llama.cpp, of each choice": [
+        chunk("It is"),
+        chunk(None, "stop", timings=timings(12)),
+        chunk(None, "stop", choice={"index": 1}, timings=timings(7)),
+    ],
+    "of llama.cpp, before its usage": [
+        chunk("It is"),
+        chunk(None, "stop", timings=timings(19)),
+        chunk(choices=[], usage=COUNTS, timings=timings(19)),
     ],
     "with the end": [chunk("It is"), chunk(None, "stop", usage=COUNTS)],
     "in each chunk": [
@@ -622,6 +639,29 @@ def test_usage_elsewhere_in_a_response(
     server.script(completion(**fields))
     ask(compatible)
     assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+def test_what_llama_cpp_had_in_its_cache(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    server.script(stream(chunk("It is"), chunk(None, "stop", timings=timings(19, cached=16))))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == {
+        "input_tokens": 23,
+        "cache_read.input_tokens": 16,
+        "output_tokens": 19,
+    }
+
+
+@pytest.mark.parametrize(
+    "times", [{"prompt_n": 7, "predicted_n": 19}, {**timings(19), "prompt_n": None}, None, 5]
+)
+def test_timings_that_say_no_usage(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, times: Any
+) -> None:
+    server.script(stream(chunk("It is"), chunk(None, "stop", timings=times)))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == {}
 
 
 def test_details_that_come_before_zeros(

@@ -12,7 +12,7 @@ tokens include reasoning, as in OpenAI's usage. Servers that are compatible with
 - Some have the Responses API's names in chats, or the names of chats in the Responses API. Details
   are `prompt_token_details` with Doubao and Mistral.
 - Cohere's counts are floats, and some gateways write numbers as texts.
-- Groq's streams have usage in `x_groq`, Moonshot's in the choice.
+- Groq's streams have usage in `x_groq`, Moonshot's in the choice, and llama.cpp's in `timings`.
 - OpenRouter and LiteLLM report a cost in `cost`, Orq in `total_cost`, DeepInfra in
   `estimated_cost`, Perplexity in an object, and xAI in `cost_in_usd_ticks`.
 
@@ -105,8 +105,8 @@ read_audio_usage: Final = _reader(*_NAMES[3], "type")
 def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -> Any:
     """The usage of a completion or a chunk that has none in `usage`, or None.
 
-    Groq's is in `x_groq`, Moonshot's in each choice. That of a chunk is added to `of_choices`, the
-    usage of each choice so far.
+    Groq's is in `x_groq`, Moonshot's in each choice, and llama.cpp's in `timings` beside the end of
+    each. That of a chunk is added to `of_choices`, the usage of each choice so far.
     """
     values = fields(completion)
     usage = get(values.get("x_groq"), "usage")
@@ -114,13 +114,34 @@ def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -
     if usage is not None or not isinstance(choices, list):
         return usage
     so_far = {} if of_choices is None else of_choices
+    timed = _timed(values)
     for position, choice in enumerate(choices[:MOST_CHOICES]):
         index = get(choice, "index")
         index = index if type(index) is int and 0 <= index < MOST_CHOICES else position
-        usage = later(so_far.get(index), get(choice, "usage"))
+        usage = later(so_far.get(index), get(choice, "usage") or timed)
         if usage is not None:
             so_far[index] = usage
     return _of_all(list(so_far.values()))
+
+
+def _timed(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage of which llama.cpp says how long it took, unless it says it in `usage` as well.
+
+    What it read is told apart from what it had in its cache, but by its older servers.
+    """
+    timings = fields(values.get("timings"))
+    if "cache_n" not in timings or values.get("usage") is not None:
+        return None
+    cached, made = _whole(timings["cache_n"]), _whole(timings.get("predicted_n"))
+    read = _whole(timings.get("prompt_n"))
+    if min(cached, read, made) < 0:
+        return None
+    return {
+        "prompt_tokens": cached + read,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens": made,
+        "total_tokens": cached + read + made,
+    }
 
 
 def _of_all(usages: list[Any]) -> Any:
