@@ -516,6 +516,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
         {"error_code": "BAD_REQUEST", "message": "No."},
         "Error code: 400 - code BAD_REQUEST: No.",
     ),
+    "baidu": ({"error_code": 17, "error_msg": "No."}, "Error code: 400 - code 17: No."),
     "nothing": ({}, "Error code: 400"),
     "an empty list": ([], "Error code: 400"),
     "lists without end": ([[[[[["No."]]]]]], "Error code: 400"),
@@ -544,6 +545,17 @@ FAILED: dict[str, tuple[Any, str, str]] = {
     ),
     "fastapi": ({"detail": "No."}, "error", f"{NO_CHOICES} - No."),
     "a message": ({"message": "No.", "code": "odd"}, "odd", f"{NO_CHOICES} - code odd: No."),
+    "baidu": ({"error_code": 17, "error_msg": "No."}, "17", f"{NO_CHOICES} - code 17: No."),
+    "minimax": (
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "No."}},
+        "1008",
+        f"{NO_CHOICES} - code 1008: No.",
+    ),
+    "no choices": (
+        {"choices": [], "base_resp": {"status_code": 1008, "status_msg": "No."}},
+        "1008",
+        f"{NO_CHOICES} - code 1008: No.",
+    ),
     "no message": ({"result": {"response": "Here."}, "code": "odd"}, "error", NO_CHOICES),
     "gemini": (
         [{"error": {"code": 400, "message": "No."}}],
@@ -598,8 +610,20 @@ def test_an_error_in_the_place_of_an_answer(
     assert span.status.description == description
 
 
-@pytest.mark.parametrize("case", ["cloudflare", "fastapi", "a message", "gemini"])
-@pytest.mark.parametrize("path", ["/responses", "/embeddings"])
+@pytest.mark.parametrize(
+    "case", ["cloudflare", "fastapi", "a message", "baidu", "minimax", "gemini"]
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/responses",
+        "/embeddings",
+        "/images/generations",
+        "/moderations",
+        "/audio/speech",
+        "/audio/transcriptions",
+    ],
+)
 def test_an_error_in_the_place_of_other_answers(
     captured: Telemetry, server: ByteServer, asked: openai.OpenAI, path: str, case: str
 ) -> None:
@@ -610,6 +634,52 @@ def test_an_error_in_the_place_of_other_answers(
     span = captured.one()
     assert (span.attributes or {})["error.type"] == kind
     assert span.status.description == description.replace(NO_CHOICES, "Error in the response")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/images/generations", {"data": [{"url": "https://example.com/a.png"}]}),
+        ("/moderations", {"results": []}),
+        ("/audio/transcriptions", {"text": "It is on its way."}),
+    ],
+)
+def test_a_message_beside_an_answer_is_no_error(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, path: str, answer: Any
+) -> None:
+    server.script(Answer(http(as_json({"code": 0, "msg": "success", **answer}))))
+    asked.post(path, cast_to=object, body={"model": "m", "input": "Where?"})
+    assert captured.one().status.is_unset
+
+
+@responses_api
+@pytest.mark.parametrize("is_raw", [False, True], ids=["", "raw"])
+def test_an_error_in_the_place_of_an_event(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, is_raw: bool
+) -> None:
+    begun = {"type": "response.created", "response": {"id": "r", "model": "m-1"}}
+    server.script(Answer(http(sse([begun, {"detail": "No."}]), content_type="text/event-stream")))
+    more: Any = {"model": "m", "input": "Where?", "stream": True}
+    if is_raw:
+        with asked.responses.with_streaming_response.create(**more) as response:
+            list(response.iter_lines())
+    else:
+        list(asked.responses.create(**more))
+
+    span = instrumented.one()
+    assert (span.attributes or {})["error.type"] == "error"
+    assert span.status.description == "Error in the response"
+
+
+@responses_api
+def test_a_message_between_events_is_no_error(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    ended = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+    sent = [{"message": "In the queue."}, ended]
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    list(asked.responses.create(model="m", input="Where?", stream=True))
+    assert instrumented.one().status.is_unset
 
 
 def test_a_page_in_the_place_of_embeddings(
@@ -649,7 +719,13 @@ END = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_re
 
 @pytest.mark.parametrize("chunks", [[HALF], []], ids=["after a piece", "alone"])
 @pytest.mark.parametrize(
-    "error", [{"detail": "No."}, {"message": "No."}, {"errors": [{"message": "No."}]}]
+    "error",
+    [
+        {"detail": "No."},
+        {"message": "No."},
+        {"errors": [{"message": "No."}]},
+        {"choices": None, "usage": {}, "base_resp": {"status_msg": "No."}},
+    ],
 )
 def test_an_error_in_the_place_of_a_chunk(
     captured: Telemetry, server: ByteServer, asked: openai.OpenAI, chunks: Any, error: Any
@@ -658,6 +734,39 @@ def test_an_error_in_the_place_of_a_chunk(
     list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
 
     assert captured.one().status.description == "Error in the response - No."
+
+
+def test_the_code_of_an_error_in_the_place_of_a_chunk(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    sent = [HALF, {"text": "No.", "error_code": 50001}]  # FastChat's
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    span = captured.one()
+    assert (span.attributes or {})["error.type"] == "50001"
+    assert span.status.description == "Error in the response - code 50001: No."
+
+
+def test_an_error_beside_the_end_of_a_stream(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    sent = [{**HALF, "x_groq": {"id": "r"}}, {**END, "x_groq": {"id": "r", "error": "No."}}]
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    assert captured.one().status.description == "Error in the response - No."
+
+
+def test_what_says_that_an_answer_is_good(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    good = {"base_resp": {"status_code": 0, "status_msg": ""}}
+    sent = [HALF, {"choices": None, **good}]
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    assert captured.one().status.is_unset
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", None, "text/plain", "application/json"])

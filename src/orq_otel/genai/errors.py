@@ -49,13 +49,13 @@ class ErrorDetails:
 
 
 #: Where servers have the error within the body of one, and how deep.
-_INNER: Final = ("error", "errors", "detail")
+_INNER: Final = ("error", "errors", "detail", "base_resp")
 _DEEPEST: Final = 4
 _NESTED: Final = (Mapping, list, SimpleNamespace)
 #: The names of a message, a kind and a code of an error.
-_MESSAGES: Final = ("message", "error", "detail", "msg")
+_MESSAGES: Final = ("message", "error", "detail", "msg", "error_msg", "status_msg")
 _KINDS: Final = ("type", "error_type", "status")
-_CODES: Final = ("code", "error_code")
+_CODES: Final = ("code", "error_code", "status_code")
 
 
 def error_details(head: str, body: Any) -> ErrorDetails:
@@ -63,7 +63,8 @@ def error_details(head: str, body: Any) -> ErrorDetails:
 
     OpenAI and those after it have them in an object, `error`. Google's servers have a list around
     that, and a `status`; FastAPI's a `detail`, which may be a text, an object or a list; gateways a
-    list, `errors`; Databricks an `error_code`; and Hugging Face's a text as `error`.
+    list, `errors`; MiniMax an object, `base_resp`; Databricks an `error_code`, Baidu that and an
+    `error_msg`, FastChat that and a `text`; and Hugging Face's a text as `error`.
     """
     for _ in range(_DEEPEST):
         if isinstance(body, SimpleNamespace):
@@ -79,12 +80,14 @@ def error_details(head: str, body: Any) -> ErrorDetails:
             break
     if not isinstance(body, Mapping):
         return ErrorDetails(head, message=body)
+    # Answers have a text, too.
+    messages = (*_MESSAGES, "text") if body.get("error_code") else _MESSAGES
     return ErrorDetails(
         head,
         _first(body, _KINDS),
         _first(body, _CODES),
         body.get("param"),
-        next((body[name] for name in _MESSAGES if isinstance(body.get(name), str)), None),
+        next((body[name] for name in messages if isinstance(body.get(name), str)), None),
     )
 
 
@@ -218,9 +221,10 @@ def said_error(body: Any, head: str = IN_RESPONSE) -> ErrorType | None:
     """The value of `error.type` for a body that has a message in the place of an answer, or None.
 
     The body is of any of the forms that `error_details` knows. Its description begins with `head`.
+    MiniMax's good answers have an empty message.
     """
     details = error_details(head, body)
-    return None if details.message is None else _named(details)
+    return _named(details) if details.message else None
 
 
 def _named(details: ErrorDetails) -> ErrorType:
@@ -256,9 +260,14 @@ def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
         attributes[ERROR_TYPE] = error_type(response)
 
 
-def add_said(response: Mapping[str, Any], attributes: Attributes) -> None:
-    """Add `error.type` to `attributes` if a response, by its fields, is a message and no answer."""
-    if ERROR_TYPE not in attributes and (said := said_error(response)) is not None:
+def add_said(response: Mapping[str, Any], attributes: Attributes, *answers: str) -> None:
+    """Add `error.type` to `attributes` if a response, by its fields, is a message and no answer.
+
+    A good answer, which may have a message as well, has one of the fields `answers`.
+    """
+    if ERROR_TYPE in attributes or any(response.get(name) is not None for name in answers):
+        return
+    if (said := said_error(response)) is not None:
         attributes[ERROR_TYPE] = said
 
 

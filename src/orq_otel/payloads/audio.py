@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai import semconv
-from orq_otel.genai.errors import add_page, error_attributes
+from orq_otel.genai.errors import add_page, add_said, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message
@@ -45,6 +45,7 @@ def speech_response_attributes(response: Any) -> Attributes:
     What is JSON, parsed, is an error in the place of speech. A page is one, too.
     """
     attributes = error_attributes(response)
+    add_said(fields(response), attributes, "response")
     http = get(response, "response")
     kind = getattr(http, "headers", {}).get("content-type", "")
     if "event-stream" not in kind:
@@ -87,6 +88,9 @@ def transcription_response_content(response: Any) -> Content:
 def usage_attributes(response: Any) -> Attributes:
     """Token counts of a transcript or a translation, or of the last event of these or of speech."""
     attributes = error_attributes(response)
+    add_said(fields(response), attributes, "text")
+    if not isinstance(response, str):  # a transcript may be a text
+        add_page(response, attributes)
     usage = get(response, "usage")
     if usage is not None:
         read_audio_usage(usage, attributes)

@@ -203,9 +203,10 @@ def add_failure(completion: Mapping[str, Any], attributes: Attributes) -> None:
     add_error(completion, attributes)
     if ERROR_TYPE in attributes:
         return
-    if choices is None:
+    if not choices:
         said = said_error(completion, _NO_CHOICES)
-        if said is None and "choices" in completion:  # else they may be in what was cut out
+        # Choices that are not there may be in what was cut out.
+        if said is None and choices is None and "choices" in completion:
             said = error_type(None, _NO_CHOICES)
         if said is not None:
             attributes[ERROR_TYPE] = said
@@ -292,7 +293,7 @@ class StreamReader:
                 or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
             ):
                 self._feed_more(chunk, choices or ())
-            if choices is None and usage is None:
+            if not choices:
                 self._said = said_error(fields(chunk)) or self._said
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised
@@ -301,7 +302,7 @@ class StreamReader:
     def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
         """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
         self._usage = later(self._usage, usage_elsewhere(chunk, self._of_choices))
-        for one in (chunk, *choices):
+        for one in (chunk, fields(chunk).get("x_groq"), *choices):
             add_error(fields(one), self._failure)
 
     def _begin(self, chunk: Any) -> None:

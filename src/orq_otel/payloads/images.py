@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai import semconv
-from orq_otel.genai.errors import add_page, error_attributes
+from orq_otel.genai.errors import add_page, add_said, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, is_whole
 from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message
 from orq_otel.payloads.events import EventReader
@@ -51,6 +51,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of images, or of an event: only the last one of a stream has token counts."""
     attributes = error_attributes(response)
+    add_said(fields(response), attributes, "data")
     add_page(response, attributes)
     usage = get(response, "usage")
     if usage is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.errors import add_error, add_page
+from orq_otel.genai.errors import add_error, add_page, add_said
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content, Part, generic, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
@@ -18,6 +18,7 @@ def response_attributes(response: Any) -> Attributes:
     values = fields(response)
     attributes = read_strings(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
     add_error(values, attributes)
+    add_said(values, attributes, "results", "answers")
     add_page(response, attributes)
     read_response_usage(values.get("usage"), attributes)
     return attributes

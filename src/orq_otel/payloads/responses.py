@@ -19,6 +19,7 @@ from orq_otel.genai.errors import (
     add_said,
     error_type,
     event_error,
+    said_error,
 )
 from orq_otel.genai.fields import (
     LONG,
@@ -389,7 +390,7 @@ class StreamReader:
             request, which may be long.
     """
 
-    __slots__ = ("_error", "_has_calls", "_has_ended", "_noted", "_response")
+    __slots__ = ("_error", "_has_calls", "_has_ended", "_noted", "_response", "_said")
 
     kept_fields: ClassVar[Sequence[str]] = (
         "conversation",
@@ -403,6 +404,7 @@ class StreamReader:
     def __init__(self) -> None:
         self._response: Any = None
         self._error: ErrorType | None = None
+        self._said: ErrorType | None = None  # in the place of an event
         self._has_ended = False
         self._has_calls = False  # among the items so far, for the caller to act on
         self._noted: Attributes = {}
@@ -413,8 +415,14 @@ class StreamReader:
             kind = event.type
             if kind in _TELLING:
                 self._take(kind, event)
+            elif kind is None:
+                self._take_other(event)
         except NO_CHUNK:
-            return
+            self._take_other(event)
+
+    def _take_other(self, event: Any) -> None:
+        """Take in what has no type, so is no event. It may be an error that no client raised."""
+        self._said = said_error(fields(event)) or self._said
 
     def _take(self, kind: str, event: Any) -> None:
         if kind in _SNAPSHOTS:
@@ -452,6 +460,8 @@ class StreamReader:
             attributes[ERROR_TYPE] = self._error
         if not self._has_ended:
             attributes.setdefault(RESPONSE_FINISH_REASONS, ("error",))
+            if self._said is not None:
+                attributes.setdefault(ERROR_TYPE, self._said)
         return attributes
 
     def _read(self, response: Any) -> Attributes:
@@ -527,8 +537,10 @@ class ContentStreamReader(StreamReader):
                 self._events.append(fields(event))
             if kind in _TELLING:
                 self._take(kind, event)
+            elif kind is None:
+                self._take_other(event)
         except NO_CHUNK:
-            return
+            self._take_other(event)
 
     def content(self) -> Content:
         """The content of the response so far."""
