@@ -13,7 +13,13 @@ from openai.types.audio import Transcription
 from support.content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 
 from orq_otel.genai.fields import parse_json
-from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    SYSTEM_INSTRUCTIONS,
+    USAGE_INPUT_TOKENS,
+    USAGE_OUTPUT_TOKENS,
+)
 from orq_otel.openai.operations import OPERATIONS
 from orq_otel.payloads import audio
 from orq_otel.payloads.events import EventReader
@@ -109,6 +115,21 @@ def test_a_stream_says_what_came_until_it_is_whole() -> None:
     assert reader.attributes() == plain.attributes() != {}
 
 
+def test_a_stream_of_chunks_as_a_chat_has_them() -> None:
+    """vLLM's."""
+    pieces = [("Where", None), (" is it?", "length"), (None, None)]
+    told = [written("Where", "error"), *[written("Where is it?", "length")] * 2]
+    reader = audio.TranscriptionStreamReader()
+    for (piece, reason), expected in zip(pieces, told, strict=True):
+        choice = {"delta": {"content": piece}, "finish_reason": reason}
+        chunk = {"object": "transcription.chunk", "choices": [choice]}
+        reader.feed(parse_json(json.dumps(chunk)))
+        assert reader.content() == expected
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    reader.feed(parse_json(json.dumps({"choices": [], "usage": usage})))
+    assert reader.attributes() == {USAGE_INPUT_TOKENS: 3, USAGE_OUTPUT_TOKENS: 2}
+
+
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
     assert problems(audio.speech_request_content({"input": given, "instructions": more})) == []
@@ -123,6 +144,7 @@ def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
     for event in events:
         reader.feed(event)
         reader.feed({"type": "transcript.text.delta", "delta": event})
+        reader.feed({"choices": [{"delta": {"content": event}, "finish_reason": event}, event]})
         assert problems(reader.content()) == []
         reader.feed({"type": "transcript.text.done", "text": event})
     assert problems(reader.content()) == []

@@ -13,9 +13,9 @@ from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, add_said, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
-from orq_otel.genai.messages import Content, message
+from orq_otel.genai.messages import Content, finish_reason, message, text
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import asked, content_parts, text_parts
+from orq_otel.payloads.parts import asked, content_parts, items, text_parts
 from orq_otel.payloads.usage import read_audio_usage
 
 _JSON_FORMATS = ("json", "verbose_json", "diarized_json")
@@ -101,14 +101,15 @@ class TranscriptionStreamReader(EventReader):
     """Reads attributes and content from the events of one transcript.
 
     The last event repeats the whole text. The pieces count if it never came: the stream was left,
-    or failed.
+    or failed, or has the chunks of a chat, as vLLM's does.
     """
 
-    __slots__ = ("_pieces", "_text")
+    __slots__ = ("_pieces", "_reason", "_text")
 
     def __init__(self) -> None:
         super().__init__(usage_attributes)
         self._pieces = growing_text()
+        self._reason: Any = None  # of a chat's chunk
         self._text: Any = None
 
     def feed(self, event: Any) -> None:
@@ -116,11 +117,12 @@ class TranscriptionStreamReader(EventReader):
         event_fields = fields(event)
         kind = event_fields.get("type")
         if kind == "transcript.text.delta":
-            piece = event_fields.get("delta")
-            if isinstance(piece, str):
-                self._pieces.write(piece)
+            self._add_piece(event_fields.get("delta"))
             return
         super().feed(event)
+        for choice in map(fields, items(event_fields.get("choices"))):
+            self._add_piece(get(choice.get("delta"), "content"))
+            self._reason = choice.get("finish_reason") or self._reason
         if kind == "transcript.text.done":
             self._text = event_fields.get("text")
 
@@ -128,7 +130,11 @@ class TranscriptionStreamReader(EventReader):
         """Content of the events so far."""
         if isinstance(self._text, str):
             return _transcript_content(self._text, "stop")
-        return _transcript_content(self._pieces.getvalue(), "error")
+        return _transcript_content(self._pieces.getvalue(), finish_reason(self._reason))
+
+    def _add_piece(self, piece: Any) -> None:
+        if isinstance(piece, str):
+            self._pieces.write(piece)
 
 
 def _transcript_content(transcript: Any, reason: str) -> Content:
