@@ -332,6 +332,76 @@ def test_thoughts_that_are_sent_twice_are_said_once(
     assert parts(captured) == [THOUGHT, ANSWER]
 
 
+def growing(text: str) -> list[str]:
+    """A text as some servers stream it: all of it so far, each time. Nothing may be new."""
+    return [text[:end] for end in range(1, len(text) + 1)] + [text]
+
+
+LONG_ANSWER = "It is on its way. " * 40  # more pieces than are kept apart
+
+
+@pytest.mark.parametrize("is_raw", [False, True], ids=["", "raw"])
+def test_pieces_that_have_all_so_far_in_them(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, is_raw: bool
+) -> None:
+    for answer in ("Here.", LONG_ANSWER):
+        captured.take()
+        stream(
+            server,
+            asked,
+            *({"reasoning_content": one} for one in growing("Let me look.")),
+            *({"content": one} for one in growing(answer)),
+            is_raw=is_raw,
+        )
+        assert parts(captured) == [THOUGHT, {"type": "text", "content": answer}]
+
+
+def test_long_thoughts_that_have_all_so_far_in_them(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    details = [[{"type": "reasoning.text", "text": one}] for one in growing(LONG_ANSWER)]
+    stream(server, asked, *({"reasoning_details": one} for one in details), {"content": "Here."})
+    assert parts(captured) == [{"type": "reasoning", "content": LONG_ANSWER}, ANSWER]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["a", "and", " so on"],
+        ["a", "and"],
+        ["ha"] * 600,
+        ["ha", "ha", "haha", " so"],
+        [LONG_ANSWER] * 3,
+        *[[*"He", *rest] for rest in (["He"], ["Her", "Here"])],
+    ],
+)
+def test_pieces_that_begin_alike(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, pieces: list[str]
+) -> None:
+    stream(server, asked, *({"reasoning": one} for one in pieces))
+    assert parts(captured) == [{"type": "reasoning", "content": "".join(pieces)}]
+
+    captured.take()
+    stream(server, asked, *({"content": one} for one in pieces))
+    assert parts(captured) == [{"type": "text", "content": "".join(pieces)}]
+
+
+def test_thoughts_that_the_last_message_repeats(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    whole = {"role": "assistant", "content": "Here.", "reasoning_content": "Let me look."}
+    choices: list[Any] = [
+        {"delta": {"reasoning_content": "Let me "}},
+        {"delta": {"reasoning_content": "look."}},
+        {"delta": {"content": "Here."}},
+        {"message": whole, "finish_reason": "stop"},
+    ]
+    chunks = [{"id": "c", "model": "m", "choices": [{"index": 0, **one}]} for one in choices]
+    server.script(Answer(http(sse(chunks))))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+    assert parts(captured) == [THOUGHT, ANSWER]
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from io import StringIO
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
@@ -29,6 +30,8 @@ _REPEATED: Final = frozenset({"id", "name"})
 _INDEXES: Final = frozenset({int, float, str})
 #: How many characters at the end of arguments are enough to see how they end, spaces included.
 _END: Final = 16
+#: How many characters of a text no piece of it repeats by chance.
+_REPEATED_ON_PURPOSE: Final = 64
 #: The most tool calls of one message. No model makes more.
 _MOST_CALLS: Final = 4096
 
@@ -65,6 +68,7 @@ class Deltas:
         "_role",
         "_text",
         "_thought",
+        "_thoughts",
         "content",
     )
 
@@ -75,6 +79,7 @@ class Deltas:
         self._role: str | None = None
         self._refusal: StringIO | None = None
         self._thought: StringIO | None = None
+        self._thoughts: list[str] = []  # pieces of it that are not joined yet
         self._objects: dict[str, _Texts] = {}
         self._images: list[Any] = []
         self._calls: list[_Call] = []
@@ -86,19 +91,23 @@ class Deltas:
         return not self._parts
 
     def join(self) -> None:
-        """Join the pieces of its content."""
+        """Join the pieces of its content, and those of its reasoning."""
+        self._join_thoughts()
         pieces = self.content[:]
         self.content.clear()
         try:
-            text = "".join(pieces)
+            self._text = _extended(self._text, pieces)
         except TypeError:  # Mistral sends pieces of text and of reasoning as parts
             for piece in pieces:
                 if isinstance(piece, str):
-                    self._add_text(piece)
+                    self._text = _extended(self._text, [piece])
                 else:
                     self._add_parts(items(piece) or [piece])
-        else:
-            self._add_text(text)
+
+    def _join_thoughts(self) -> None:
+        if self._thoughts:
+            self._thought = _extended(self._thought, self._thoughts)
+            self._thoughts = []
 
     def add(self, delta: Any) -> None:
         """Take in the next piece, a model or a namespace."""
@@ -112,7 +121,9 @@ class Deltas:
             delta_fields = {**delta_fields, **extra}
             names = {*names, *extra}  # validated models name their extra fields in both
         if not THOUGHTS.isdisjoint(names):
-            self._thought = _written(self._thought, thought(delta_fields))
+            said = thought(delta_fields)
+            if said:
+                self._thoughts.append(said)
         for name in names:
             value = delta_fields.get(name)
             if not value:
@@ -129,10 +140,15 @@ class Deltas:
 
     def add_message(self, message: Any) -> None:
         """Take in what some servers send in the place of a delta: a piece, or all of it so far."""
-        own = fields(message)
+        self.join()
+        own = dict(fields(message))
         content, so_far = own.get("content"), self._content()
         if so_far and isinstance(so_far, str) and isinstance(content, str):
-            own = {**own, "content": content.removeprefix(so_far)}
+            own["content"] = content.removeprefix(so_far)
+        thoughts, known = thought(own), "" if self._thought is None else self._thought.getvalue()
+        if known and thoughts.startswith(known):
+            own |= dict.fromkeys(THOUGHTS)
+            own["reasoning"] = thoughts.removeprefix(known)
         self.add(SimpleNamespace(**own))
 
     def _add_other(self, name: str, value: Any) -> None:
@@ -147,6 +163,7 @@ class Deltas:
     def message(self) -> dict[str, Any]:
         """The fields of the message, as the API sends one in a single piece."""
         message: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
+        self._join_thoughts()
         if self._thought is not None:
             message["reasoning"] = self._thought.getvalue()
         if self._refusal is not None:
@@ -175,11 +192,6 @@ class Deltas:
                 self._parts.append(last)
             last[1].write(part["content"])
 
-    def _add_text(self, piece: str) -> None:
-        if self._text is None:
-            self._text = growing_text()
-        self._text.write(piece)
-
     def _end_text(self) -> None:
         """Make the text so far a part, so that the next part follows it."""
         if self._text is not None and self._text.tell():
@@ -189,7 +201,7 @@ class Deltas:
     def _content(self) -> str | list[Any]:
         if self._text is None and not self._parts:  # nothing was joined yet
             try:
-                return "".join(self.content)
+                return _text_of(self.content)
             except TypeError:
                 pass
         self.join()
@@ -358,6 +370,33 @@ def _begins(
     if index is not None and call.continues_name(id, piece):
         return False
     return bool(is_named and piece.get("name")) or call.is_over(id, piece)
+
+
+def _extended(text: StringIO | None, pieces: list[str]) -> StringIO:
+    """`text` with pieces after it, or in its place, if the first has all of it in it."""
+    joined = _text_of(pieces)
+    if text is not None and pieces and len(pieces[0]) > _REPEATED_ON_PURPOSE < text.tell():
+        text = None if pieces[0].startswith(text.getvalue()) else text
+    text = growing_text() if text is None else text
+    text.write(joined)
+    return text
+
+
+def _text_of(pieces: list[str]) -> str:
+    """The pieces of a text, joined: or the last one, where each has all before it in it.
+
+    MiniMax and DashScope send some streams in that way. Two pieces may begin alike by chance, such
+    as "a" and "and".
+
+    Raises:
+        TypeError: A piece is no text.
+    """
+    text = "".join(pieces)
+    if len(pieces) > 1 and all(other.startswith(one) for one, other in pairwise(pieces)):
+        longer = [1 for one, other in pairwise(pieces) if len(one) < len(other)]
+        if len(longer) > 1 or (longer and len(pieces[0]) > _REPEATED_ON_PURPOSE):
+            return pieces[-1]
+    return text
 
 
 def _written(text: StringIO | None, piece: Any) -> StringIO | None:
