@@ -13,7 +13,7 @@ from orq_otel.genai import semconv
 from orq_otel.genai.errors import add_page, add_said, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
-from orq_otel.genai.messages import Content, finish_reason, message, text
+from orq_otel.genai.messages import Content, finish_reason, message
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import asked, content_parts, items, text_parts
 from orq_otel.payloads.usage import read_audio_usage
