@@ -224,28 +224,19 @@ class Histories:
 
         The Vercel AI SDK has no thoughts among its answers, but sends those of Anthropic's models.
         """
-        before: dict[int, list[int]] = {}  # the places of thoughts, by that of what was said then
-        said = len(items)
-        for place in range(len(items) - 1, -1, -1):
-            if not items[place].is_hidden:
-                said = place
-            elif new[place] and said < len(items) and items[said].position == items[place].position:
-                before.setdefault(said, []).insert(0, place)
-        for said, places in before.items():
-            if new[said]:
-                continue
+        for said, places in _thoughts(items, new).items():
             for history in reversed(self._histories):
-                found = [n for n, one in enumerate(history.answer) if one.mark == marks[said]]
-                if found and not any(one.is_hidden for one in history.answer):
+                answer = history.answer
+                at = next((n for n, one in enumerate(answer) if one.mark == marks[said]), None)
+                if at is None:
+                    continue
+                if not any(one.is_hidden for one in answer):
                     thoughts = [copy(items[place]) for place in places]
-                    for one in thoughts:
-                        one.position = history.answer[found[0]].position
-                    history.answer[found[0] : found[0]] = thoughts
+                    for one, place in zip(thoughts, places, strict=True):
+                        one.position, new[place] = answer[at].position, False
+                    answer[at:at] = thoughts
                     self.show(thoughts)
-                    for place in places:
-                        new[place] = False
-                if found:
-                    break
+                break
 
     def _shorten(self, item: Item) -> None:
         """Leave out what a text has of an earlier call: its question, and the answer after it.
@@ -363,6 +354,18 @@ class Histories:
         counting += [not item.is_hidden and item.position == 0 for item in answer]
         self._histories.append(_History(marks, all_marks, counting, failed, answer))
         del self._histories[:-HISTORIES]
+
+
+def _thoughts(items: list[Item], new: list[bool]) -> dict[int, list[int]]:
+    """Returns the places of new thoughts, by that of the known part of a message behind them."""
+    found: dict[int, list[int]] = {}
+    said = -1
+    for place in range(len(items) - 1, -1, -1):
+        if not items[place].is_hidden:
+            said = place
+        elif new[place] and items[said].position == items[place].position and not new[said]:
+            found.setdefault(said, []).insert(0, place)
+    return found
 
 
 def _is_whole(words: str, piece: str) -> bool:

@@ -268,12 +268,17 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
             inner = decoded(value[name])
             if name not in _OF_MESSAGES or (inner := _with_printed(inner)) is not None:
                 return found + _asked(inner, role, depth + 1)
+    return found + _given(value, role, depth)
+
+
+def _given(value: Mapping[str, Any], role: str, depth: int) -> list[Message]:
+    """Reads what a function was given, by its name or among its arguments."""
     for name in _ARGUMENTS:
         inner = decoded(value.get(name))
         for one in inner if isinstance(inner, list) else (inner,):
-            if isinstance(one, Mapping) and (more := _asked(one, role, depth + 1)):
-                return found + more
-    return found
+            if isinstance(one, Mapping) and (found := _asked(one, role, depth + 1)):
+                return found
+    return []
 
 
 def _with_printed(value: Any) -> Any:
