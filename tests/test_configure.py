@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from stand_ins.otlp_receiver import OtlpReceiver
+from support.programs import run_program
 
 from orq_otel import Thread, configure, use_labels
 from orq_otel.labels import attributes as labels
@@ -119,6 +121,28 @@ orq_otel.configure()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
 """
 
+#: As a frozen program is: its modules are there, and what is known of distributions is left out,
+#: but for those that a client asks for itself.
+WITHOUT_METADATA = """
+import logging, os, sys
+from importlib.machinery import PathFinder
+class Finder(PathFinder):
+    @classmethod
+    def find_distributions(cls, context):
+        wanted = context.name in ("httpx2", "httpcore2")
+        return super().find_distributions(context) if wanted else ()
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+logging.basicConfig(format="%(message)s")
+os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_AND_EVENT"
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"  # gets nothing
+os.environ["OTEL_LOGS_EXPORTER"] = "otlp"
+import orq_otel
+orq_otel.configure()
+import openai
+print("SyncAPIClient.request" in orq_otel.OpenAIInstrumentor().wrapped)
+print(orq_otel.doctor(reachable=False))
+"""
+
 
 @pytest.mark.parametrize(
     ("program", "said"),
@@ -155,6 +179,27 @@ def test_what_it_says(program: str, said: str) -> None:
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_client_without_metadata_is_instrumented() -> None:
+    command = [sys.executable, "-c", WITHOUT_METADATA]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    is_wrapped, versions, *rest = done.stdout.replace("\n    ", " ").splitlines()
+    assert is_wrapped == "True"
+    assert "opentelemetry-sdk (version unknown), openai (version unknown)" in versions
+    assert "  openai (version unknown): instrumented" in rest
+    assert rest[-1] == "All is well."
+
+
+def test_a_file_with_the_name_of_a_client_is_none(tmp_path: Path) -> None:
+    (tmp_path / "openai.py").write_text("def ask(): ...\n")
+    until_imported, _, _ = WITHOUT_METADATA.partition("print(")
+    is_on = "orq_otel.status()['clients']['openai']['is_instrumented']"
+    done = run_program(f"{until_imported}openai.ask()\nprint({is_on})", tmp_path)
+
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 @pytest.mark.skipif(

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.abc import FileLoader
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
 import wrapt
@@ -142,6 +143,25 @@ class Patch:
             if owner.__dict__.get(seam.method) is wrapped:
                 setattr(owner, seam.method, original)
         self._applied.clear()
+
+
+def lacks_version(distribution: str) -> bool:
+    """Whether a client is there, and no metadata that says in which version.
+
+    So it is in frozen programs, and where packages were slimmed. Imports nothing.
+    """
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        pass
+    else:
+        return False
+    try:
+        spec = find_spec(distribution.replace("-", "_"))
+    except (ImportError, ValueError):  # it is blocked, or a stand-in
+        return False
+    # A file or a folder of the user's that has the client's name is no package.
+    return spec is not None and None not in (spec.origin, spec.submodule_search_locations)
 
 
 def _unshadow(owner: type, method: str, original: Any) -> None:

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 from opentelemetry.metrics import MeterProvider, NoOpMeter, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
+from packaging.requirements import Requirement
 
 from orq_otel.foundations.codes import IGNORED_ARGUMENT
 from orq_otel.foundations.guard import warn_once
-from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.patching import Patch, lacks_version
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.variables import without_wrong
 from orq_otel.foundations.version import __version__
@@ -49,8 +50,8 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         """The functions to wrap. Called once."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """The versions of the client that are supported."""
-        return (self.requirement,)
+        """The versions of the client that are supported. Any is, where nothing says which it is."""
+        return () if lacks_version(Requirement(self.requirement).name) else (self.requirement,)
 
     # Narrower than OpenTelemetry's, which takes any keyword, and ignores what it does not know.
     def instrument(  # noqa: PLR0913 # pyright: ignore[reportIncompatibleMethodOverride]

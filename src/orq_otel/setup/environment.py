@@ -82,10 +82,13 @@ _LIMITS: Final = {
 def facts() -> list[str]:
     """What is installed."""
     names = ["opentelemetry-sdk", *map(package, INSTRUMENTORS)]
-    found = [
-        f"{name} {version or '(not installed)'}" for name in names for version in [installed(name)]
-    ]
+    found = [f"{name} {installed(name) or _without_version(name)}" for name in names]
     return [f"orq-otel {__version__}, {', '.join(found)}"]
+
+
+def _without_version(distribution: str) -> str:
+    module = distribution.replace("opentelemetry-", "opentelemetry.").replace("-", "_")
+    return "(version unknown)" if _is_there(module) else "(not installed)"
 
 
 def findings(*, needs_distro: bool) -> Iterator[Finding]:

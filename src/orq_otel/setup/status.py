@@ -91,11 +91,10 @@ def describe() -> str:
     if "traces" not in now["exports"]:
         lines.append(f"  traces: {_by_others()}")
     for name, client in now["clients"].items():
-        if client["version"] is not None:
-            is_on = client["is_instrumented"]
-            lines.append(
-                f"  {name} {client['version']}: {'instrumented' if is_on else 'not instrumented'}"
-            )
+        its_version, is_on = client["version"], client["is_instrumented"]
+        if its_version is not None or is_on:
+            state_of = "instrumented" if is_on else "not instrumented"
+            lines.append(f"  {name} {its_version or '(version unknown)'}: {state_of}")
     content = now["content"]
     places = [name for name in ("spans", "events") if content[f"on_{name}"]]
     redacted = ", redacted" if content["redacted"] else ""
