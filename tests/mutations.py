@@ -329,8 +329,8 @@ BREAKS = [
     ),
     _break(
         "payloads/embeddings.py",
-        "attributes[REQUEST_ENCODING_FORMATS] = (encoding,)",
-        "attributes[REQUEST_ENCODING_FORMATS] = encoding",
+        "attributes[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)",
+        "attributes[semconv.REQUEST_ENCODING_FORMATS] = encoding",
         "openai/test_calls.py",
         "openai/test_surface.py",
     ),
