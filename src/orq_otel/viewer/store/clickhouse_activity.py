@@ -36,8 +36,8 @@ _EARLIER: Final = (
 )
 #: The form of the tables. Those of another one are made anew.
 FORM: Final = 7
-#: The settings of tables with what somebody said: a few late rows alone are never merged with a large
-#: part. A day is merged as a whole when nothing has been written to it for an hour.
+#: The settings of tables with what somebody said: a few late rows alone are never merged with a
+#: large part. A day is merged as a whole when nothing has been written to it for an hour.
 _MERGED: Final = (
     "min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
 )
