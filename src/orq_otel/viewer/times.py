@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -54,8 +55,13 @@ def moment(text: str) -> int:
 def rfc_3339(nanoseconds: int, digits: int = 3) -> str:
     """Formats a time in UTC, such as `2026-08-01T12:00:00.000Z`, with some digits of a second."""
     seconds, rest = divmod(nanoseconds, SECOND)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment.isoformat()[:19]}.{rest:09d}"[: 20 + digits] + "Z"
+    return f"{_date_time(seconds)}.{rest:09d}"[: 20 + digits] + "Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _date_time(seconds: int) -> str:
+    """Returns a second in UTC. The plots of a page have the same ones, and so has the next page."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def _rfc_3339(text: str) -> int:

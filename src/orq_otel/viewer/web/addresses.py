@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from orq_otel.viewer.model.ids import short_id
 from orq_otel.viewer.model.kept_spans import KeptSpan
@@ -29,7 +29,7 @@ def tag_query(tag: str) -> str:
 @functools.lru_cache(maxsize=128)
 def _pair(name: str, value: str) -> str:
     """Returns a parameter of a query. The links of a list have the same ones in each row."""
-    return urlencode([(name, value)], errors="replace")
+    return f"{quote_plus(name)}={quote_plus(value, errors='replace')}"
 
 
 def export_url(thread_id: str, form: str, tz: str | None = None) -> str | None:

@@ -18,6 +18,10 @@ PARAMETER: Final = "tz"
 COOKIE: Final = "orq_otel_zone"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LATEST: Final = 2**63 - 1
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ class Zone:
 
     def clock(self, nanoseconds: int) -> str:
         """Returns the time of a day: `14:00:04`."""
-        return f"{self.at(nanoseconds):%H:%M:%S}"
+        return _clock(self.at(nanoseconds))
 
     def full(self, nanoseconds: int) -> str:
         """Returns a moment: `21 Nov, 14:00:04`, as the pages' script writes it."""
         at = self.at(nanoseconds)
         year = f" {at.year}" if self.has_years else ""
-        return f"{at.day} {at:%b}{year}, {at:%H:%M:%S}"
+        return f"{at.day} {_MONTHS[at.month - 1]}{year}, {_clock(at)}"
 
     def short(self, nanoseconds: int) -> str:
         """Returns a moment without its seconds: `21 Nov, 14:00`."""
@@ -72,6 +76,11 @@ class Zone:
         """Returns an end of an axis as HTML."""
         show = "short-dated" if self.has_years else "short"
         return _element(nanoseconds, f' data-show="{show}"', self.short(nanoseconds))
+
+
+def _clock(at: datetime) -> str:
+    """Returns the time of a day. `strftime` takes ten times as long, and a list has hundreds."""
+    return f"{at.hour:02}:{at.minute:02}:{at.second:02}"
 
 
 def _element(nanoseconds: int, show: str, text: str) -> Markup:
