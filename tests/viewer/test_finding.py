@@ -14,7 +14,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import Feedback, Sort, ThreadQuery
 from orq_otel.viewer.model.store import InvalidCursorError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.store import schema, sqlite_reading, visits
+from orq_otel.viewer.store import schema, sqlite_reading, sqlite_search, visits
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
@@ -343,6 +343,42 @@ def test_feedback_goes_with_its_thread(store: SQLiteStore) -> None:
     assert ids(store, feedback="any") == ["a"]
     store.delete_oldest(NOON + SECOND)
     assert ids(store, feedback="any") == []
+
+
+def test_words_with_one_beginning(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few of them are looked for one by one, and otherwise where any of them is."""
+    says = (
+        "order",
+        "Orders",
+        "ordering",
+        "Ördern 7",
+        "orde",
+        "ordf",
+        "or der",
+        "orderé 0",
+        "0rder",
+    )
+    add(store, *(call(f"t{n}", says=text, start=NOON + n) for n, text in enumerate(says)))
+    for text in (
+        "order",
+        "ORDER",
+        "orders",
+        "orde",
+        "ord",
+        "or",
+        "ord 7",
+        '"order"',
+        "ordep",
+        "ör",
+    ):
+        found = []
+        for most in (32, 0):
+            monkeypatch.setattr(sqlite_search, "_LONGER", most)
+            store._searches._found.clear()
+            found.append(ids(store, text=text))
+        assert found[0] == found[1], text
+    assert ids(store, text="order") == ["t7", "t3", "t2", "t1", "t0"]
+    assert ids(store, text="ordep") == []
 
 
 def test_a_page_lists_the_threads_that_it_counts(store: SQLiteStore) -> None:

@@ -7,6 +7,7 @@ ids, titles and labels are searched.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sqlite3
@@ -33,6 +34,8 @@ from orq_otel.viewer.store.sqlite_rows import (
 MOST: Final = 2_000
 #: How many labels are looked at that contain a text.
 _LABELS: Final = 200
+#: Of so many words with one beginning, each is looked for.
+_LONGER: Final = 32
 #: How many searches are remembered.
 _REMEMBERED: Final = 8
 #: How many pages of the index one step of a merge writes.
@@ -211,8 +214,11 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
         )
         lists.append(some_keys(connection, labelled, (value, _LABELS), MOST))
     documents: dict[int, int] = {}
-    query = words.match_of(exact.replace("\0", " "))
-    if query is not None and is_possible(connection):
+    query = None
+    if is_possible(connection):
+        longer = functools.partial(_longer, connection)
+        query = words.match_of(exact.replace("\0", " "), longer)
+    if query is not None:
         threads, found = map(
             json.loads,
             connection.execute(
@@ -231,6 +237,27 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
     if len(ordered) > MOST:
         ordered, is_partial = [*own, *ordered[-MOST:]], True
     return Found(json.dumps(ordered), documents, is_partial)
+
+
+def _longer(connection: sqlite3.Connection, beginning: str) -> list[str] | None:
+    """Returns all words of the index with a beginning, or None if they are too many.
+
+    FTS5 finds a beginning by reading where each of its words is, from the first message on. Whole
+    words it reads from the latest message on, until there are enough.
+    """
+    connection.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, instance)"
+    )
+    # Each is looked up after the one before. "0" is the first character that words can have.
+    after = "(SELECT term FROM temp.vocabulary WHERE term >= {} LIMIT 1)"
+    (listed,) = connection.execute(
+        f"WITH RECURSIVE found (word) AS (SELECT {after.format('?1')} UNION ALL SELECT"
+        f" {after.format('word || 0')} FROM found WHERE substr(word, 1, ?2) = ?1 LIMIT ?3)"
+        " SELECT json_group_array(word) FROM found WHERE substr(word, 1, ?2) = ?1",
+        (beginning, len(beginning), _LONGER + 1),
+    ).fetchone()
+    found: list[str] = json.loads(listed)
+    return found if len(found) <= _LONGER else None
 
 
 class Searches:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 #: Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer.
@@ -46,11 +46,24 @@ def _ends_unspaced(text: str) -> bool:
     return not text.isascii() and _letter().match(text, len(text) - 1) is not None
 
 
-def match_of(text: str) -> str | None:
-    """Returns the query for FTS5: all words and phrases of a text; None if it has no words."""
+def match_of(text: str, longer: Callable[[str], Sequence[str] | None]) -> str | None:
+    """Returns the query for FTS5: all words and phrases of a text; None if it has no words.
+
+    Args:
+        text: The text.
+        longer: Returns all words of the index that begin with some ASCII letters, or None if they
+            are too many.
+    """
     parts = []
     for words, is_open in _parts(text):
-        parts.append(f'"{" ".join(words)}"' + (" *" if is_open else ""))
+        joined = " ".join(words)
+        known = None
+        if is_open and joined.isalnum() and joined.isascii():
+            known = longer(joined.lower())
+        if known:
+            parts.append("(" + " OR ".join(f'"{word}"' for word in known) + ")")
+        else:
+            parts.append(f'"{joined}"' + (" *" if is_open and known is None else ""))
     return " AND ".join(parts) or None
 
 
