@@ -45,6 +45,8 @@ _OPENAI: Final = "openai"
 _AZURE: Final = "azure.ai.openai"
 _AZURE_INFERENCE: Final = "azure.ai.inference"
 BEDROCK: Final = "aws.bedrock"
+_ALIBABA: Final = "alibaba_cloud"
+_DATABRICKS: Final = "databricks"
 _OLLAMA: Final = "ollama"
 _VERTEX: Final = "gcp.vertex_ai"
 
@@ -53,14 +55,19 @@ _VERTEX: Final = "gcp.vertex_ai"
 #: of `genai-prices`, or else as the vendor writes its name. Sources of the hosts, which are the
 #: vendors' pages on OpenAI's client:
 #:
+#: - https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope
 #: - https://inference-docs.cerebras.ai/resources/openai
+#: - https://docs.databricks.com/machine-learning/model-serving/score-foundation-models
 #: - https://docs.fireworks.ai/tools-sdks/openai-compatibility
 #: - https://docs.github.com/rest/models/inference
 #: - https://huggingface.co/docs/inference-providers
+#: - https://platform.minimax.io/docs/api-reference/text-openai-api
 #: - https://docs.api.nvidia.com/nim/reference/llm-apis
 #: - https://docs.ollama.com/api/openai-compatibility, with the port
 #: - https://openrouter.ai/docs/quickstart
+#: - https://docs.sambanova.ai/docs/en/features/openai-compatibility
 #: - https://docs.together.ai/docs/openai-api-compatibility
+#: - https://docs.z.ai/guides/develop/openai/python, for Z.ai and for Zhipu
 _HOSTS: Final = {
     "openai.azure.com": _AZURE,
     "openai.azure.us": _AZURE,
@@ -83,17 +90,29 @@ _HOSTS: Final = {
     "api.perplexity.ai": "perplexity",
     "api.x.ai": "x_ai",
     "ml.cloud.ibm.com": "ibm.watsonx.ai",
+    "dashscope.aliyuncs.com": _ALIBABA,
+    "dashscope-intl.aliyuncs.com": _ALIBABA,
+    "dashscope-us.aliyuncs.com": _ALIBABA,
+    "maas.aliyuncs.com": _ALIBABA,
     "api.cerebras.ai": "cerebras",
+    "cloud.databricks.com": _DATABRICKS,
+    "gcp.databricks.com": _DATABRICKS,
+    "azuredatabricks.net": _DATABRICKS,
     "api.fireworks.ai": "fireworks",
     "models.github.ai": "github",
     "router.huggingface.co": "huggingface",
     "api-inference.huggingface.co": "huggingface",
     "endpoints.huggingface.cloud": "huggingface",
+    "api.minimax.io": "minimax",
+    "api.minimaxi.com": "minimax",
     "integrate.api.nvidia.com": "nvidia",
     "ollama.com": _OLLAMA,
     "openrouter.ai": "openrouter",
+    "api.sambanova.ai": "sambanova",
     "api.together.ai": "together",
     "api.together.xyz": "together",
+    "api.z.ai": "zai",
+    "open.bigmodel.cn": "zhipuai",
 }
 #: The port on which Ollama listens, on a host that is no vendor's.
 _OLLAMA_PORT: Final = 11434
