@@ -129,12 +129,12 @@ that is not empty counts. Cached tokens, reasoning, text, audio and images are l
 were none.
 
 `gen_ai.usage.cost` is what the server says that the call cost, in US dollars: OpenRouter's and
-LiteLLM's `usage.cost`, Orq's `usage.total_cost`, Perplexity's `usage.cost.total_cost`, xAI's
-`usage.cost_in_usd_ticks`. A cost in another currency is left out. So is a gateway's fee where the
-key is the user's own, unless the vendor's price is there as well: then it is the sum of both. The
-conventions have no attribute for a cost yet (open-telemetry/semantic-conventions-genai#443 is open,
-and may bring another name); Langfuse, Laminar and the viewer read this one. Nothing is computed
-from prices.
+LiteLLM's `usage.cost`, Orq's `usage.total_cost`, Perplexity's `usage.cost.total_cost`, DeepInfra's
+`usage.estimated_cost`, LLM Gateway's `usage.cost_usd_total`, xAI's `usage.cost_in_usd_ticks`. A
+cost in another currency is left out. So is a gateway's fee where the key is the user's own, unless
+the vendor's price is there as well: then it is the sum of both. The conventions have no attribute
+for a cost yet (open-telemetry/semantic-conventions-genai#443 is open, and may bring another name);
+Langfuse, Laminar and the viewer read this one. Nothing is computed from prices.
 
 What Orq bills is on spans of Orq's client also under the names of Orq's own spans:
 `orq.billing.total_cost`, `orq.billing.input_cost`, `orq.billing.output_cost`,

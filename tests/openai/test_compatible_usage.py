@@ -328,6 +328,7 @@ COSTS: dict[str, tuple[Any, float | None]] = {
     "another currency in the cost": ({"cost": {"total_cost": 0.25, "currency": "CNY"}}, None),
     "another currency in the details": ({"cost": 2, "cost_details": {"currency": "INR"}}, None),
     "text": ({"cost": "0.25"}, 0.25),
+    "by LLM Gateway's name": ({"cost_usd_total": 0.25, "cost_usd_input": 0.05}, 0.25),
     "in an object": ({"cost": {"input": 0.05, "output": 0.2, "total": 0.25}}, 0.25),
     "no number": ({"cost": "$0.25"}, None),
     "no number, as text": ({"cost": "nan"}, None),

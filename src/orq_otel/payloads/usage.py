@@ -14,7 +14,8 @@ tokens include reasoning, as in OpenAI's usage. Servers that are compatible with
 - Cohere's counts are floats, and some gateways write numbers as texts.
 - Groq's streams have usage in `x_groq`, Moonshot's in the choice, and llama.cpp's in `timings`.
 - OpenRouter and LiteLLM report a cost in `cost`, Orq in `total_cost`, DeepInfra in
-  `estimated_cost`, Perplexity in an object, and xAI in `cost_in_usd_ticks`.
+  `estimated_cost`, LLM Gateway in `cost_usd_total`, Perplexity in an object, and xAI in
+  `cost_in_usd_ticks`.
 
 Counts of a part of the tokens (cached, reasoning, text, audio, image) are left out if they are
 zero, as the conventions ask, and so is any count that is no whole number.
@@ -339,6 +340,7 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
         usage.get("cost"),
         usage.get("total_cost"),
         usage.get("estimated_cost"),
+        usage.get("cost_usd_total"),
         parts.get("total_cost"),
         parts.get("total"),
     ):
