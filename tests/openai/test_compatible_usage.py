@@ -204,6 +204,26 @@ USAGE: dict[str, tuple[Any, dict[str, Any]]] = {
         {"prompt_tokens": 500, "completion_tokens": 10, "estimated_cost": 0.0001},
         {"input_tokens": 500, "output_tokens": 10, "cost": 0.0001},
     ),
+    "gemini, by a gateway that has more to say, and no other count": (
+        {
+            "prompt_tokens": 9,
+            "completion_tokens": 11,
+            "total_tokens": 40,
+            "cost": 0.25,
+            "citation_tokens": 0,
+            "extra_properties": {"google": {"traffic_type": "ON_DEMAND"}},
+        },
+        {
+            "input_tokens": 9,
+            "output_tokens": 31,
+            "reasoning.output_tokens": 20,
+            "cost": 0.25,
+        },
+    ),
+    "a total that another count explains": (
+        {"prompt_tokens": 9, "completion_tokens": 11, "total_tokens": 40, "citation_tokens": 20},
+        {"input_tokens": 9, "output_tokens": 11},
+    ),
     "a total, and no input": (
         {"completion_tokens": 10, "total_tokens": 30},
         {"output_tokens": 10},

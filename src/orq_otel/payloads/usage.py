@@ -259,7 +259,8 @@ def _settle(
     rest = _whole(counts.get("total_tokens")) - sent - made
     if not (USAGE_INPUT_TOKENS in attributes and USAGE_OUTPUT_TOKENS in attributes):
         rest = 0
-    _include(rest, attributes, may_think=is_openai and counts.get(details) is None)
+    others = [1 for name, count in counts.items() if name not in names and _whole(count) > 0]
+    _include(rest, attributes, may_think=not others and counts.get(details) is None)
 
 
 def _include(rest: int, attributes: Attributes, *, may_think: bool) -> None:
