@@ -544,6 +544,33 @@ def test_a_server_that_makes_an_item_id_for_each_event(
     assert (told["name"], told["arguments"]) == ("weather", {"city": "Paris"})
 
 
+@responses_api
+@pytest.mark.parametrize("place", [{"output_index": 0}, {}])
+def test_calls_of_a_server_that_has_one_index_and_no_ids(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, place: dict[str, int]
+) -> None:
+    def item(kind: str, name: str, arguments: str) -> dict[str, Any]:
+        call = {"type": "function_call", "call_id": "", "name": name, "arguments": arguments}
+        return {"type": f"response.output_item.{kind}", **place, "item": call}
+
+    events = [
+        item("added", "weather", ""),
+        item("done", "weather", PARIS),
+        item("done", "weather", PARIS),  # once more
+        item("added", "weather", ""),
+        item("done", "weather", ROME),
+        item("done", "time", PARIS),
+    ]
+    server.script(Answer(http(sse(events, names=True))))
+    list(asked.responses.create(model="m", input="Where?", stream=True))
+
+    assert [(told["name"], told["arguments"]["city"]) for told in parts(captured)] == [
+        ("weather", "Paris"),
+        ("weather", "Rome"),
+        ("time", "Paris"),
+    ]
+
+
 def test_no_model_is_none(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
 ) -> None:

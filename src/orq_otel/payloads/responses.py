@@ -502,7 +502,7 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str | None]]] = {
     "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, None),
 }
 #: What tells an item from another.
-_IDENTITY: Final = ("type", "id", "call_id")
+_IDENTITY: Final = ("type", "id", "call_id", "name")
 #: States of a response whose output is complete.
 _FINAL_STATES: Final = ("completed", "incomplete")
 
@@ -587,7 +587,10 @@ class ContentStreamReader(StreamReader):
         index, is_done = event.get("output_index"), event["type"] == _DONE
         item = event.get("item")
         was_done, before = self._items.get(index, (False, None))
-        if was_done and any(get(before, name) != get(item, name) for name in _IDENTITY):
+        if was_done and (
+            any(get(before, name) != get(item, name) for name in _IDENTITY)
+            or not (is_done or get(item, "id") or get(item, "call_id"))
+        ):
             self._before.append(before)  # some servers have one index for all, or none
         self._items[index] = is_done, item
         if is_done:  # the item repeats its pieces
