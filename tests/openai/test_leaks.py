@@ -389,7 +389,10 @@ def test_a_credential_for_a_name_in_a_response(
     assert_nothing_leaked(signals, log.text)
 
 
-@pytest.mark.parametrize("name", ["PROMPTSECRET", "promptsecret", "diagnosis"])
+@pytest.mark.parametrize(
+    "name",
+    ["PROMPTSECRET", "promptsecret", "diagnosis", "bad_PROMPTSECRET", "body[0].PROMPTSECRET.x"],
+)
 @pytest.mark.parametrize(("answer", "ask"), NAMED.values(), ids=NAMED)
 def test_a_word_of_the_prompt_for_a_name(
     signals: Signals,

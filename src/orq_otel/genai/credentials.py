@@ -30,6 +30,8 @@ _SHORTEST: Final = 4
 _STATES: Final = frozenset(
     {"canceled", "cancelled", "completed", "expired", "failed", "incomplete", "rejected"}
 )
+#: A piece of a name that is long enough to be somebody's word.
+_PIECE: Final = re.compile(r"[A-Za-z0-9]{8,}")
 #: How many credentials are looked for, and how long one may be: no call has more. Beyond these, a
 #: text cannot be masked in a short time, and is dropped.
 _MOST: Final = 300
@@ -184,12 +186,14 @@ def is_asked(name: str, *things: Any) -> bool:
     """Whether a name is a word of what was asked, by errors, responses, options and arguments.
 
     The names of fields are no such words, nor are states, and what is shorter than the shortest
-    credential.
+    credential. A name with such a word in it counts as well if that is long, and has digits or
+    capitals: servers make names of small words, such as "model" and "limit", which prompts have.
     """
     if name in _STATES:
         return False
-    word = re.escape(name.encode())
-    asked = re.compile(rb"(?<![\w.-])" + word + rb'(?![\w.-]|"\s*:)', re.IGNORECASE)
+    pieces = [piece for piece in _PIECE.findall(name) if not (piece.isalpha() and piece.islower())]
+    words = "|".join([f"(?i:{re.escape(name)})", *pieces]).encode()
+    asked = re.compile(rb"(?<![\w.-])(?:" + words + rb')(?![\w.-]|"\s*:)')
     return len(name) >= _SHORTEST and any(
         asked.search(body) is not None for thing in things for body in _bodies_of(thing)
     )
