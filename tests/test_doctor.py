@@ -213,7 +213,7 @@ CAPTURE = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
     [
         ({"OTEL_SDK_DISABLED": "true"}, "ORQ-X12", ""),
         ({"OTEL_TRACES_EXPORTER": "none"}, "ORQ-X13", "OTEL_TRACES_EXPORTER=none"),
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "ORQ-X02", "zipkin"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin,file"}, "ORQ-X02", "not 'zipkin' and 'file' from"),
         ({"OTEL_TRACES_SAMPLER": "always_off"}, "ORQ-X11", "always_off"),
         (
             {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"},

@@ -735,10 +735,14 @@ def test_a_host_that_is_none_is_an_error_and_changes_nothing(host: str) -> None:
 def test_the_environments_list_leaves_out_what_is_no_host(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("ORQ_OTEL_PROPAGATE_TO", " orders.internal , http://a.example,, *.B.example")
+    monkeypatch.setenv(
+        "ORQ_OTEL_PROPAGATE_TO", " orders.internal , http://a.example,, *.B.example,a b"
+    )
     assert propagation._hosts(Settings.read()) == ("orders.internal", "*.b.example")
     (line,) = warnings(caplog)
     assert line.startswith("ORQ_OTEL_PROPAGATE_TO: A host is a name")
+    assert "not 'http://a.example'." in line
+    assert "not 'a b'." in line
     assert Settings.read().accept_threads is False
     monkeypatch.setenv("ORQ_OTEL_ACCEPT_THREADS", "True")
     assert Settings.read().accept_threads is True

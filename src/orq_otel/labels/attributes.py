@@ -132,15 +132,18 @@ def follow(settings: Settings) -> None:
     An entry that is neither a backend nor an attribute with its encoder is left out and logged.
     """
     choices: list[Choice] = []
+    wrong: list[str] = []
     for item in settings.labels:
         name, equals_sign, encoder = item.partition("=")
         choice: Choice = {name: encoder} if equals_sign else name
         try:
             _choose(choice)
         except ValueError as error:
-            warn_once(BAD_LABELS, f"{LABELS}: {error}")
+            wrong.append(str(error))
         else:
             choices.append(choice)
+    if wrong:
+        warn_once(BAD_LABELS, f"{LABELS}: {' '.join(wrong)}")
     in_force.set(_choose(choices), with_thread_id=settings.thread_id, in_code=False)
     in_force.thread_wins(wins=settings.foreign_ids == "thread")
     in_force.adopts = settings.adopt_ids

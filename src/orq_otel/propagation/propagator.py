@@ -158,12 +158,15 @@ def _set(settings: Settings) -> None:
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
     """The hosts in the environment. Entries that are not a host are left out and logged once."""
-    patterns = []
+    patterns: list[str] = []
+    wrong: list[str] = []
     for item in settings.propagate_to:
         try:
             patterns.append(host_pattern(item))
         except ValueError as error:  # noqa: PERF203 - a handful of hosts
-            warn_once(BAD_HOST, f"{PROPAGATE_TO}: {error}")
+            wrong.append(str(error))
+    if wrong:
+        warn_once(BAD_HOST, f"{PROPAGATE_TO}: {' '.join(wrong)}")
     return tuple(patterns)
 
 

@@ -82,6 +82,7 @@ def destinations(
     """Where a signal goes, by `OTEL_*_EXPORTER`, settings and the arguments of `configure()`."""
     variable = f"OTEL_{signal.upper()}_EXPORTER"
     found: list[Destination] = []
+    others: list[str] = []
     for name in os.environ.get(variable, "otlp").split(","):
         match name.strip().lower():
             case "otlp":
@@ -92,12 +93,14 @@ def destinations(
             case "none" | "":
                 pass
             case unknown:
-                warn_once(
-                    codes.UNKNOWN_EXPORTER,
-                    'configure() sets up the exporters "otlp", "console" and "none", not '
-                    f"{unknown!r} from {variable}. opentelemetry-instrument sets up any "
-                    "that is installed.",
-                )
+                others.append(repr(unknown))
+    if others:
+        warn_once(
+            codes.UNKNOWN_EXPORTER,
+            'configure() sets up the exporters "otlp", "console" and "none", not '
+            f"{' and '.join(others)} from {variable}. opentelemetry-instrument sets up any that is "
+            "installed.",
+        )
     return tuple(found)
 
 
