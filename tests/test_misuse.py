@@ -390,10 +390,25 @@ def test_braces_in_the_id_of_a_block_are_kept_and_told_once_a_place(
     ] * 2
 
 
+def test_braces_in_a_tag_of_a_block_are_kept_and_told_once_a_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for priority in ("high", "low"):
+        with thread("one", tags=["a", "{priority}"], user="u") as t:
+            assert current_thread() == t == Thread("one", ("a", "{priority}"), "u")
+        with thread("one", tags=["{priority}"]) as t, thread("one", tags=[f"is-{priority}"]):
+            assert t == Thread("one", ("{priority}",))
+    assert [line.partition(":")[0] for line in caplog.messages] == [
+        "thread() takes tags in a with block as they are, braces too"
+    ] * 2
+
+
 def test_braces_in_the_id_of_a_block_are_raised_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORQ_OTEL_STRICT", "true")
     with pytest.raises(ValueError, match="takes the id in a with block as it is, braces too"):
         thread("ticket-{ticket}").__enter__()
+    with pytest.raises(ValueError, match="takes tags in a with block as they are, braces too"):
+        thread("one", tags=["{priority}"]).__enter__()
     with thread(Thread("ticket-{ticket}")) as t:
         assert t == Thread("ticket-{ticket}")
     assert current_thread() is None
@@ -408,8 +423,8 @@ def test_braces_elsewhere_are_not_told(caplog: pytest.LogCaptureFixture) -> None
 
     by_template(1)
     by_callable(1)
-    with thread("one", tags=["{a}"]), thread(Thread("{b}")) as t:
-        assert t == Thread("{b}")
+    with thread(Thread("{b}", ("{a}",))) as t:
+        assert t == Thread("{b}", ("{a}",))
     assert caplog.messages == []
 
 

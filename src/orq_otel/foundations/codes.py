@@ -61,7 +61,7 @@ BAD_ID_OR_TAGS: Final = _not_grouped(
 )
 BRACES_IN_BLOCK: Final = _not_grouped(
     "ORQ-T02",
-    "The id of a with block has braces. Only decorators fill in templates.",
+    "The id of a with block, or a tag, has braces. Only decorators fill in templates.",
     'Use an f-string, `with thread(f"ticket-{ticket_id}")`, or decorate the handler.',
 )
 LONG_ID_OR_TAG: Final = _not_grouped(

@@ -330,12 +330,12 @@ def validated(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
     """Make a thread, checking its id and each tag, and cache it.
 
     Raises:
-        Uncached: Carries the thread if it is too large for the cache, or if its id looks like a
-            template. Blocks log a warning of such ids, which they would not for a cached thread.
+        Uncached: Carries the thread if it is too large for the cache, or if its id or a tag looks
+            like a template. Blocks log a warning of that, which they would not for a cached thread.
         TypeError, ValueError: As `make_thread`.
     """
     thread = checked(id, tags)
-    if "{" in id:
+    if "{" in id or "{" in "".join(tags):
         raise Uncached(thread)
     return keep(thread, id, *tags)
 

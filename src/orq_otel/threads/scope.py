@@ -81,6 +81,13 @@ _BRACES: Final = (
     "an id with braces."
 )
 
+#: The same for a tag.
+_BRACES_IN_TAG: Final = SafeText(
+    "thread() takes tags in a with block as they are, braces too: only decorators fill in "
+    'templates, @thread("support-42", tags=["{priority}"]). Write f"{priority}", or pass a Thread '
+    "for tags with braces."
+)
+
 #: What failed, for log lines, if an id or tag of the user's own class raises.
 _READING: Final = "reading an id or tags"
 
@@ -153,7 +160,7 @@ class Scope(Frame):
                 raise wrong_type(_NO_ID)  # noqa: TRY301 - kept for later, as the others
             if given.is_fixed():
                 self.thread = _thread_of(id, tags, None, user, metadata)
-                if "{" in self.thread.id:
+                if "{" in self.thread.id or "{" in "".join(tags):
                     self.thread = None  # entering it as a block logs a warning
                 else:
                     self.fresh.append(self.thread)
@@ -213,6 +220,8 @@ class Scope(Frame):
             warn_of_misuse(wrong, "", _outcome(found))
         elif is_template(id):
             warn_of_misuse(wrong_value(_BRACES), "", "It is kept.", BRACES_IN_BLOCK)
+        elif not callable(tags) and any(map(is_template, tags)):
+            warn_of_misuse(wrong_value(_BRACES_IN_TAG), "", "They are kept.", BRACES_IN_BLOCK)
         return found
 
     def __exit__(self, left: object, error: object, traceback: object) -> None:
