@@ -248,6 +248,26 @@ def judged(trace_id: str | None, span_id: str | None, **attributes: object) -> L
     )
 
 
+def test_a_date_is_forgotten_when_that_was_interrupted(database: Database) -> None:
+    gone = call("gone")
+    database.insert(kept(gone, call("left")))
+    with database.store() as store:
+        store.create_rollup()
+        store.follow()
+        database.command(f"DELETE FROM otel_traces WHERE SpanId = '{gone.span_id}'")
+        database.server.fail(
+            "_dates` (thread_id, hour, service, version, is_deleted) SELECT thread_id, hour"
+        )
+        try:
+            with pytest.raises(StoreError, match="too much memory"):
+                store.follow()
+        finally:
+            database.server.fail()
+    with database.store() as store:
+        store._index.sweep()
+    assert database.rows("SELECT thread_id FROM otel_traces_orq_dates FINAL") == [["left"]]
+
+
 def test_a_right_that_is_lost_for_a_time(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

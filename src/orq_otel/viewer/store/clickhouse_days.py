@@ -125,23 +125,21 @@ class Days:
         # Of two that do this at the same time, the later one has seen the rows of both.
         version = self._tables.now()
         key = "thread_id, hour, service, version, is_deleted"
+        gone = (
+            f"SELECT thread_id, hour, service, {version}, 1 FROM {name} FINAL WHERE {which}"
+            " AND (thread_id, service) NOT IN"
+            f" (SELECT thread_id, service FROM {activity} FINAL WHERE {of_day(day)})"
+        )
         # Sums come after dates: by them it is found what was interrupted.
         self._server.do(
             f"INSERT INTO {dates} ({key}) SELECT thread_id, min(a.hour), service, {version}, 0"
             f" FROM {activity} AS a WHERE {which} GROUP BY thread_id, service"
         )
+        self._server.do(f"INSERT INTO {dates} ({key}) {gone}")
         self._server.do(
             f"INSERT INTO {name} ({', '.join(_COLUMNS)}, version, is_deleted)"
             f" SELECT {', '.join(f'{sql} AS {one}_' for one, sql in _COLUMNS.items())},"
             f" {version}, 0 FROM {activity} AS a FINAL WHERE {which}"
             " GROUP BY a.thread_id, a.service"
         )
-        self._server.do(
-            f"INSERT INTO {name} ({key}) SELECT thread_id, hour, service, {version}, 1"
-            f" FROM {name} FINAL WHERE {which} AND (thread_id, service) NOT IN"
-            f" (SELECT thread_id, service FROM {activity} FINAL WHERE {of_day(day)})"
-        )
-        self._server.do(
-            f"INSERT INTO {dates} ({key}) SELECT {key} FROM {name}"
-            f" WHERE {of_day(day)} AND version = {version} AND is_deleted = 1"
-        )
+        self._server.do(f"INSERT INTO {name} ({key}) {gone}")
