@@ -133,7 +133,7 @@ class Days:
         # Sums come after dates: by them it is found what was interrupted.
         self._server.do(
             f"INSERT INTO {dates} ({key}) SELECT thread_id, min(a.hour), service, {version}, 0"
-            f" FROM {activity} AS a WHERE {which} GROUP BY thread_id, service"
+            f" FROM {activity} AS a FINAL WHERE {which} GROUP BY thread_id, service"
         )
         self._server.do(f"INSERT INTO {dates} ({key}) {gone}")
         self._server.do(
