@@ -136,6 +136,23 @@ def test_thoughts_that_only_later_calls_have_belong_to_their_answers(has_own: bo
     assert [one.is_rewritten for one in told_of] == [False, has_own, False]
 
 
+def test_a_question_whose_answer_was_not_kept_is_not_shown_again() -> None:
+    recorder = Recorder("t")
+    first = said("user", "One?"), said("assistant", "1"), said("user", "Two?")
+    ask(recorder, *first[:1], answer="1")
+    ask(recorder, *first, answer="2")
+    ask(recorder, *first, said("user", "Three?"), answer="3")
+    ask(recorder, *first, said("user", "Three?"), said("user", "Four?"), answer="4")
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told] == [
+        [("user", "One?")],
+        [("user", "Two?")],
+        [("user", "Three?")],
+        [("user", "Four?")],
+    ]
+    assert [turn.left_out for turn in told] == [0, 0, 1, 1]
+
+
 def test_a_history_that_was_rewritten_is_told_of() -> None:
     recorder = Recorder("t")
     ask(recorder, said("user", "One?"), answer="1")

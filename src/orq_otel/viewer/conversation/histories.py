@@ -334,6 +334,9 @@ class Histories:
         if exact:
             best = max(exact, key=lambda one: len(one.marks))
             known = len(best.marks)
+            for one in self._histories:  # a later call may have gone on, and its answer be left out
+                if known < len(one.asked) < len(marks) and marks[: len(one.asked)] == one.asked:
+                    best, known = one, len(one.asked)
             return best, [False] * known + [True] * (len(marks) - known)
         found: tuple[_History | None, list[bool]] = None, [True] * len(items)
         for one in reversed(self._histories):
