@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from orq_otel.viewer.model.ids import LONG_ID, digest_of
@@ -43,9 +43,9 @@ _AT_A_GLANCE: Final = 8
 _REST: Final = 500
 
 _THREAD: Final = (
-    "title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
-    " cost, priced, unpriced, estimated, digest, coalesce(good, 0), coalesce(bad, 0),"
-    " coalesce(evaluations, 0)"
+    *("title", "started", "last_active", "traces", "spans", "errors"),
+    *("input_tokens", "output_tokens", "cost", "priced", "unpriced", "estimated", "digest"),
+    *(f"coalesce({name}, 0)" for name in ("good", "bad", "evaluations")),
 )
 _EVALUATED: Final = "LEFT JOIN thread_feedback ON thread_feedback.thread = threads.key"
 #: Labels of a thread, how many are left out, and their size in bytes.
@@ -218,16 +218,18 @@ def strays(connection: sqlite3.Connection, limit: int) -> tuple[Stray, ...]:
     )
 
 
-def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Spans:
+def _spans(connection: sqlite3.Connection, keys: Sequence[int], size: int) -> Spans:
     """Returns spans by their keys, as long as they fit into a size."""
     has_logs = first(connection, "SELECT 1 FROM logs LIMIT 1") is not None
     some = Spans()
     ids: dict[int | None, str | None] = {None: None}
     resources: dict[int, tuple[str, str, Any]] = {}
-    for seq in keys:
-        *row, body, thread, resource = connection.execute(
-            f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM spans WHERE seq = ?", (seq,)
-        ).fetchone()
+    found = connection.execute(
+        f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM json_each(?) AS wanted"
+        " CROSS JOIN spans ON seq = wanted.value",
+        (json.dumps(keys),),
+    )
+    for *row, body, thread, resource in found:
         decoded_body = body_of(body)
         if has_logs:
             events = sqlite_logs.events_of(connection, (row[1], row[2]))
@@ -276,7 +278,7 @@ def labels(
 def _thread(connection: sqlite3.Connection, key: int) -> tuple[Thread, int]:
     """Returns a thread, and its approximate size in bytes of JSON."""
     row = connection.execute(
-        f"SELECT id, {_THREAD} FROM threads {_EVALUATED} WHERE key = ?", (key,)
+        f"SELECT id, {', '.join(_THREAD)} FROM threads {_EVALUATED} WHERE key = ?", (key,)
     ).fetchone()
     tags = _labels(connection, "tag", "thread_tags", "start, place, tag", key)
     models = _labels(connection, "model", "thread_models", "start, model", key)
@@ -291,16 +293,18 @@ def _brief(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tup
     # One character more than a short id may have shows that it is long.
     cut = f"substr({{}}, 1, {LONG_ID + 1})"
     few = (
-        "(SELECT json_group_array(label) FROM (SELECT {} AS label FROM {}"
+        "(SELECT json_group_array(label) || '' FROM (SELECT {} AS label FROM {}"
         f" WHERE thread = key ORDER BY {{}} LIMIT {_AT_A_GLANCE})),"
         " (SELECT COUNT(*) FROM {} WHERE thread = key)"
     )
     tags = few.format(cut.format("tag"), "thread_tags", "start, place, tag", "thread_tags")
     models = few.format(cut.format("model"), "thread_models", "start, model", "thread_models")
-    found = connection.execute(
-        f"SELECT key, {tags}, {models}, {cut.format('id')}, {_THREAD} FROM threads {_EVALUATED}"
-        " WHERE key IN (SELECT value FROM json_each(?))",
-        (json.dumps(keys),),
+    found = rows(
+        connection,
+        6 + len(_THREAD),
+        f"SELECT key, {tags}, {models}, {cut.format('id')}, {', '.join(_THREAD)} FROM threads"
+        f" {_EVALUATED} WHERE key IN (SELECT value FROM json_each(?))",
+        json.dumps(keys),
     )
     return {
         key: _made(row, _counted(its_tags, more_tags), _counted(its_models, more_models))
