@@ -121,6 +121,17 @@ orq_otel.configure()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
 """
 
+#: As in a frozen program, which has the modules alone that are imported by statements.
+WITHOUT_PROBES = """
+import logging, os, sys
+logging.basicConfig(format="%(message)s")
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+os.environ["ORQ_OTEL_DOCTOR_FOLDER"] = "."
+sys.modules["orq_otel.setup.probes"] = None
+import orq_otel
+orq_otel.configure()
+print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
+"""
 #: As a frozen program is: its modules are there, and what is known of distributions is left out,
 #: but for those that a client asks for itself.
 WITHOUT_METADATA = """
@@ -157,6 +168,8 @@ print(orq_otel.doctor(reachable=False))
         (TWICE, "done"),
         (INSTRUMENTED_BEFORE, "True"),
         (WRONG_CLIENT, "False"),
+        (WITHOUT_PROBES, "True"),
+        (WITHOUT_PROBES, "failed while switching on the doctor's probes"),
     ],
     ids=[
         "no SDK",
@@ -169,6 +182,8 @@ print(orq_otel.doctor(reachable=False))
         "twice",
         "instrumented before",
         "another version of the client",
+        "the doctor's probes are missing",
+        "which is said",
     ],
 )
 def test_what_it_says(program: str, said: str) -> None:

@@ -23,8 +23,12 @@ def start(
     By default those are the global providers, and the settings of the environment.
     """
     if DOCTOR_FOLDER in os.environ:
-        # By its name: the probes stand above all rooms, as the doctor does that runs this process.
-        import_module("orq_otel.setup.probes").begin()
+        try:
+            # By its name: the probes stand above all rooms, as the doctor does that runs this
+            # process. A frozen program may lack them for it.
+            import_module("orq_otel.setup.probes").begin()
+        except Exception as error:  # noqa: BLE001 - never into the host's start-up
+            report("switching on the doctor's probes", error)
     settings = Settings.read() if settings is None else settings
     attributes.follow(settings)
     try:
