@@ -1205,8 +1205,10 @@ def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no-such-program" in done.stderr
-    code, report = doctor("--", "true")
-    assert (code, list(problems(report))) == (1, ["ORQ-X10"])
+    for command in (["true"], [sys.executable, "-I", "-c", ""]):
+        code, report = doctor("--", *command)
+        assert (code, list(problems(report))) == (1, ["ORQ-X10"])
+        assert "with python -I and -E" in problems(report)["ORQ-X10"]
 
 
 #: Where a secret may be, each with one of its own.

@@ -165,7 +165,12 @@ def _merged(processes: list[dict[str, Any]], status: int) -> Any:
             environment.where()
         found = [*environment.findings(needs_distro=False), *logged()]
         found = [one for one in found if one.is_problem]
-        missing = "No Python process that has orq-otel was seen in the program."
+        missing = (
+            "No Python process that has orq-otel was seen in the program. One that PYTHONPATH does "
+            "not reach cannot be: with python -I and -E, frozen, in a container or under sudo. "
+            "There opentelemetry-instrument does nothing, either. Let the program call "
+            "orq_otel.configure(), and print(orq_otel.doctor())."
+        )
         return Report.of(
             found or [Finding(codes.NOT_INSTALLED, missing)], [*environment.facts(), ending]
         )
