@@ -30,6 +30,7 @@ from orq_otel.viewer.store import clickhouse as store_of_clickhouse
 from orq_otel.viewer.store import clickhouse_spans, open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.pages import create_pages
 
 from .clickhouse_tables import LOGS, TABLE, TIMES, Database
@@ -305,6 +306,24 @@ def test_an_evaluation_before_its_span(database: Database) -> None:
         assert [log.span_id for log in store.logs("a", name=EVALUATION)] == [one.span_id] * 2
         database.insert([], [judged(None, None, langwatch__thread__id="a")])
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 3
+
+
+def test_an_evaluation_of_a_response_outside_of_the_thread(
+    database: Database, tmp_path: Path
+) -> None:
+    one = call("a")
+    other = call(None, trace=one.trace_id, start=NOON + MINUTE, gen_ai__response__id="resp-1")
+    told = {"gen_ai.response.id": "resp-1", "gen_ai.evaluation.score.value": 1.0}
+    judged = LogRecord(None, None, EVALUATION, NOON, "INFO", None, "shop", "", told)
+    file = SQLiteStore(tmp_path / "spans.db")
+    file.write(kept(one, other), [judged])
+    with contextlib.closing(file), database.store() as store:
+        store.create_rollup()
+        database.insert(kept(one, other), [judged])
+        threads = store.threads(ThreadQuery()).threads
+        assert threads == file.threads(ThreadQuery()).threads
+        assert [(found.id, found.spans, found.good) for found in threads] == [("a", 1, 1)]
+        assert len(store.logs("a", name=EVALUATION)) == 1
 
 
 def test_no_page_waits_for_what_was_deleted(database: Database) -> None:

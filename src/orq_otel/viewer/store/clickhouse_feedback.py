@@ -176,6 +176,8 @@ class Threads:
         self._spans: dict[tuple[Any, Any], str] = {}
         self.of_traces: dict[Any, str] = {}
         self._responses: dict[Any, str] = {}
+        #: The traces of those that were given outside of threads.
+        self._of_others: dict[Any, Any] = {}
         self.add(nodes)
 
     def add(self, nodes: Iterable[calls.Node]) -> None:
@@ -186,6 +188,8 @@ class Threads:
                 self.of_traces.setdefault(one.key[0], one.thread)
                 if one.response:
                     self._responses.setdefault(one.response, one.thread)
+            elif one.response:
+                self._of_others.setdefault(one.response, one.key[0])
 
     @property
     def all(self) -> set[str]:
@@ -195,7 +199,9 @@ class Threads:
     def of(self, record: LogRecord) -> str | None:
         """Returns the thread of the span that a log record is about, or None."""
         if record.trace_id is None:
-            return self._responses.get(first_text(record.attributes, RESPONSE_IDS))
+            response = first_text(record.attributes, RESPONSE_IDS)
+            of_trace = self.of_traces.get(self._of_others.get(response))
+            return self._responses.get(response) or of_trace
         of_span = self._spans.get((record.trace_id, record.span_id))
         return of_span or self.of_traces.get(record.trace_id)
 
