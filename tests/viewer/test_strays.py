@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import httpx
@@ -99,3 +100,18 @@ def test_what_to_set_is_that_of_the_sender(store: SQLiteStore, pages: httpx.Clie
     page = pages.get("/threads/quiet").text
     assert "OPENINFERENCE_HIDE_INPUTS=false OPENINFERENCE_HIDE_OUTPUTS=false" in page
     assert "CAPTURE_MESSAGE_CONTENT" not in page
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_span_between_a_session_and_its_call_may_come_at_any_time(
+    store: SQLiteStore, order: tuple[int, ...]
+) -> None:
+    between = replace(CALL.span, span_id=f"{3:016x}", parent_id=f"{4:016x}", attributes={})
+    call = replace(CALL.span, parent_id=between.span_id)
+    spans = [span(4, None, "turn", 9, session__id="s"), KeptSpan(between, read(between))]
+    spans.append(KeptSpan(call, read(call)))
+    for place in order:
+        store.write([spans[place]])
+    thread = store.thread("s")
+    assert thread is not None
+    assert (thread.spans, thread.input_tokens) == (3, 100)

@@ -473,9 +473,10 @@ def _node(kept: KeptSpan, *, is_partial: bool) -> calls.Node:
 def _there(
     connection: sqlite3.Connection, traces: Iterable[str]
 ) -> tuple[dict[str, bool], dict[str, int]]:
-    """Returns the traces that have spans in the file, and whether any belongs to a thread.
+    """Returns the traces that have spans in the file, and whether any may belong to a thread.
 
-    Of long ones, the second has the number of their spans instead.
+    A call without one may be below a session, by a span that has yet to come. Of long ones, the
+    second has the number of their spans instead.
     """
     short: list[bytes] = []
     long: dict[str, int] = {}
@@ -493,11 +494,11 @@ def _there(
     for some in _pieces(short):
         marks = ",".join("?" * len(some))
         rows = connection.execute(
-            "SELECT trace_id, COUNT(thread) FROM spans"
+            "SELECT trace_id, COUNT(thread) + COUNT(operation) + COUNT(model) FROM spans"
             f" WHERE trace_id IN ({marks}) GROUP BY trace_id",
             some,
         )
-        there.update({trace_id.hex(): threads > 0 for trace_id, threads in rows})
+        there.update({trace_id.hex(): found > 0 for trace_id, found in rows})
     return there, long
 
 
