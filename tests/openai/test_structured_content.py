@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
+from opentelemetry import version
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from support.client_versions import needs
 from support.signals import Signals
@@ -90,12 +90,7 @@ def test_the_limit_of_the_sdk_holds_for_each_text(
 def test_an_older_opentelemetry_has_json(
     client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.metadata,
-        "version",
-        lambda name: "1.44.0" if name == "opentelemetry-api" else found(name),
-    )
+    monkeypatch.setattr(version, "__version__", "1.44.0")
     signals = Signals().instrument(capture_content=True)
     ask(client)
     signals.close()

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from opentelemetry import version as opentelemetry
 from opentelemetry.trace import Span
-from opentelemetry.version import __version__
 
 from orq_otel.foundations.codes import BAD_REDACT, NO_HOOK, NO_STRUCTURES
 from orq_otel.foundations.guard import UnusableError, is_signals, place_of, report, warn_once
@@ -305,7 +305,7 @@ def _is_any_structure_taken() -> bool:
     """Whether OpenTelemetry takes structured values on spans, and lists of different types."""
     from packaging.version import Version  # noqa: PLC0415 - rarely needed
 
-    return Version(__version__) >= Version(_STRUCTURES_SINCE)
+    return Version(opentelemetry.__version__) >= Version(_STRUCTURES_SINCE)
 
 
 def _takes_structures() -> bool:
@@ -314,8 +314,8 @@ def _takes_structures() -> bool:
         return True
     warn_once(
         NO_STRUCTURES,
-        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and {__version__} "
-        "is installed. Content on spans is JSON.",
+        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and "
+        f"{opentelemetry.__version__} is installed. Content on spans is JSON.",
     )
     return False
 
