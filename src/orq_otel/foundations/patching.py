@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import FileLoader
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
@@ -145,19 +145,19 @@ class Patch:
         self._applied.clear()
 
 
-def lacks_version(distribution: str) -> bool:
+def lacks_version(client: str) -> bool:
     """Whether a client is there, and no metadata that says in which version.
 
     So it is in frozen programs, and where packages were slimmed. Imports nothing.
     """
     try:
-        version(distribution)
+        distribution(client)  # its metadata is not read, which takes milliseconds
     except PackageNotFoundError:
         pass
     else:
         return False
     try:
-        spec = find_spec(distribution.replace("-", "_"))
+        spec = find_spec(client.replace("-", "_"))
     except (ImportError, ValueError):  # it is blocked, or a stand-in
         return False
     # A file or a folder of the user's that has the client's name is no package.
