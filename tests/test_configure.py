@@ -242,6 +242,7 @@ handle.shutdown()
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

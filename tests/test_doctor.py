@@ -302,6 +302,7 @@ def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None
     assert notes(report)["ORQ-S10"] == ("OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("slip", "right"),
     [
@@ -540,7 +541,7 @@ def test_an_answer_that_never_ends_is_not_waited_for() -> None:
     assert (code, list(problems(report))) == (1, ["ORQ-N08"])
 
 
-@pytest.mark.parametrize("by_proxy", [False, True])
+@pytest.mark.parametrize("by_proxy", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_answer_that_comes_drop_by_drop_is_not_waited_for(by_proxy: bool) -> None:
     with serving() as server:
         server.drops = 90
@@ -868,7 +869,10 @@ with orq_otel.thread("t-1"), ThreadPoolExecutor() as pool:
         pytest.param(LEFT_TO_THE_SDK, marks=pytest.mark.slow),
         FOLDER_IS_GONE,
         WORKER.replace("START", "fork"),
-        FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
+        pytest.param(
+            FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_program_that_is_well(

@@ -58,6 +58,7 @@ def test_requests_that_are_dropped_without_an_end_are_forgotten(
     assert len(hooks.listeners) < 10
 
 
+@pytest.mark.slow
 def test_requests_of_one_trace_that_are_dropped_are_forgotten(tracer: Tracer) -> None:
     context = one_trace()
     for _ in range(MANY):

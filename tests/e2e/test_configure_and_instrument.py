@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_spans_are_sent_once(route: Route, tmp_path: Path) -> None:
     finished = run(instrumented("configured_app.py"), route, tmp_path)

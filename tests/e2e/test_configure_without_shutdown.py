@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_all_spans_are_exported_when_the_program_ends(route: Route, tmp_path: Path) -> None:
     finished = run(plain("hasty_app.py"), route, tmp_path)
