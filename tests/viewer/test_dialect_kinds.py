@@ -557,6 +557,8 @@ def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     assert read(span).thread_id is None
     labelled = dataclasses.replace(span, attributes={**span.attributes, "conversation_id": THREAD})
     assert read(labelled).thread_id == THREAD
+    chosen = dataclasses.replace(span, attributes={**span.attributes, "thread.id": hidden})
+    assert read(chosen).thread_id == ("unknown" if hidden == "unknown" else None)
 
 
 def test_an_id_that_is_nothing_in_json_makes_no_thread() -> None:

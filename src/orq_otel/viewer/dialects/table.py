@@ -400,6 +400,8 @@ def read(span: Span) -> Said:
 def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
     found = first_text(attributes, names)
     while found is not None and found[0] in _MAY_HIDE and _HIDDEN.match(found):
+        if found == _CHOSEN and attributes.get("thread.id") == found:
+            break
         names = tuple(name for name in names if attributes[name] != found)
         found = first_text(attributes, names)
     if found is not None and found.startswith(OF_RESPONSE) and names[0] in GENAI.thread_ids:
@@ -420,6 +422,8 @@ _HIDDEN: Final = re.compile(
     "|(?:none|null|undefined|unknown)$",
     re.IGNORECASE,
 )
+#: The one of them that users give a thread themselves.
+_CHOSEN: Final = "unknown"
 #: The characters with which any of these begins.
 _MAY_HIDE: Final = "[<*nNuU"
 
