@@ -38,12 +38,13 @@ _UNRECORDED = (
     *("orq/test_leaks.py", "orq/test_left_streams.py", "orq/test_stand_in", "test_broken.py"),
     *("test_caches.py", "test_client_methods.py", "test_examples.py", "test_lifecycle.py"),
     *("test_one_id.py", "test_open_streams.py", "test_queries.py", "test_quickstart.py"),
-    *("test_start.py", "test_unfinished.py", "viewer/test_bounded_answers.py"),
-    *("viewer/test_clickhouse_differential.py", "viewer/test_dialects.py"),
-    *("viewer/test_finding.py", "viewer/test_names.py", "viewer/test_pages_a"),
-    *("viewer/test_pages_clickhouse.py", "viewer/test_pages_finding.py"),
-    *("viewer/test_pages_layout.py", "viewer/test_pages_thread.py"),
-    *("viewer/test_receive_killed.py", "viewer/test_retention.py", "viewer/test_store.py"),
+    *("test_start.py", "test_unfinished.py", "viewer/test_api_openapi.py"),
+    *("viewer/test_bounded_answers.py", "viewer/test_calls.py::test_a_long_trace"),
+    *("viewer/test_calls.py::test_what_comes", "viewer/test_clickhouse_budgets.py"),
+    *("viewer/test_clickhouse_differential.py", "viewer/test_clickhouse_senders.py"),
+    *("viewer/test_clickhouse_sums.py", "viewer/test_dialects.py", "viewer/test_finding.py"),
+    *("viewer/test_names.py", "viewer/test_pages_", "viewer/test_receive_killed.py"),
+    *("viewer/test_retention.py", "viewer/test_store.py"),
 )
 #: What has a program record coverage.
 _COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
@@ -82,7 +83,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run some tests, and the programs that they start, without a tracer."""
-    if not (item.get_closest_marker("hypothesis") or _is_unrecorded(item.path)):
+    if not (item.get_closest_marker("hypothesis") or _is_unrecorded(item)):
         return (yield)
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     of_programs = {name: os.environ.pop(name) for name in _COVERAGE if name in os.environ}
@@ -96,8 +97,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         sys.settrace(tracer)
 
 
-def _is_unrecorded(path: Path) -> bool:
-    return path.relative_to(_TESTS).as_posix().startswith(_UNRECORDED)
+def _is_unrecorded(item: pytest.Item) -> bool:
+    name = f"{item.path.relative_to(_TESTS).as_posix()}::{item.name}"
+    return name.startswith(_UNRECORDED)
 
 
 def _checked(report: _Report) -> _Report:
