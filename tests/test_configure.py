@@ -217,6 +217,25 @@ def test_a_file_with_the_name_of_a_client_is_none(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+def test_a_finder_of_others_that_fails_is_theirs(tmp_path: Path) -> None:
+    program = """
+from importlib.machinery import PathFinder
+import sys
+import orq_otel
+class Failing(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *args):
+        raise RuntimeError(name)
+    @classmethod
+    def find_distributions(cls, context):
+        return ()
+import opentelemetry.instrumentation.instrumentor, orq_otel.openai.instrumentor
+sys.meta_path[:] = [Failing]
+print(orq_otel.OpenAIInstrumentor().instrumentation_dependencies())
+"""
+    assert run_program(program, tmp_path).stdout == "('openai >= 1.26, < 4',)\n"
+
+
 @pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="this machine has no timers that send signals"
 )

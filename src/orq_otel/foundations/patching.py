@@ -158,7 +158,7 @@ def lacks_version(client: str) -> bool:
         return False
     try:
         spec = find_spec(client.replace("-", "_"))
-    except (ImportError, ValueError):  # it is blocked, or a stand-in
+    except Exception:  # noqa: BLE001 - it is blocked, a stand-in, or a finder of others fails
         return False
     # A file or a folder of the user's that has the client's name is no package.
     return spec is not None and None not in (spec.origin, spec.submodule_search_locations)
