@@ -38,12 +38,13 @@ _UNRECORDED = (
     *("orq/test_leaks.py", "orq/test_left_streams.py", "orq/test_stand_in", "test_broken.py"),
     *("test_caches.py", "test_client_methods.py", "test_examples.py", "test_lifecycle.py"),
     *("test_one_id.py", "test_open_streams.py", "test_queries.py", "test_quickstart.py"),
-    *("test_start.py", "test_unfinished.py", "viewer/test_api_openapi.py"),
-    *("viewer/test_bounded_answers.py", "viewer/test_calls.py::test_a_long_trace"),
+    *("test_start.py", "test_unfinished.py", "viewer/test_bounded_answers.py"),
     *("viewer/test_calls.py::test_what_comes", "viewer/test_clickhouse_budgets.py"),
-    *("viewer/test_clickhouse_differential.py", "viewer/test_clickhouse_senders.py"),
-    *("viewer/test_clickhouse_sums.py", "viewer/test_dialects.py", "viewer/test_finding.py"),
-    *("viewer/test_names.py", "viewer/test_pages_", "viewer/test_receive_killed.py"),
+    *("viewer/test_clickhouse_differential.py", "viewer/test_clickhouse_sums.py"),
+    *("viewer/test_dialects.py", "viewer/test_finding.py", "viewer/test_names.py"),
+    *("viewer/test_pages_a", "viewer/test_pages_clickhouse.py"),
+    *("viewer/test_pages_finding.py", "viewer/test_pages_layout.py"),
+    *("viewer/test_pages_thread.py", "viewer/test_receive_killed.py"),
     *("viewer/test_retention.py", "viewer/test_store.py"),
 )
 #: What has a program record coverage.
