@@ -43,6 +43,8 @@ _UNSEEN: Final = 30_000_000
 #: Another trace of a thread may report a call that began so much earlier, or ended so much before.
 _EARLIER: Final = HOUR
 _NEAR: Final = 10 * 60 * SECOND
+#: The day of whatever began later than a column can say.
+_LATEST: Final = LATEST_HOUR * SECOND // DAY
 #: Of more traces of a thread at the same time, none is compared with new ones.
 _CROWD: Final = 100
 
@@ -180,7 +182,7 @@ class Index:
             report(day, number, len(days))
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
-        for day in {*self._days_of_rows()} - {*days}:
+        for day in {*self._days_of_rows()} - {min(day, _LATEST) for day in days}:
             self._forget(day, self._tables.now())
         self._sum_days()
         self._tables.note("swept", begun)
@@ -235,7 +237,7 @@ class Index:
     def _sweep_day(self, day: int, *, has_records: bool) -> None:
         activity = self._tables.name("activity")
         # The last hour is that of whatever began later.
-        after = ALWAYS.until if day == LATEST_HOUR * SECOND // DAY else (day + 1) * DAY
+        after = ALWAYS.until if day == _LATEST else (day + 1) * DAY
         window = Window(bounded(day * DAY), bounded(after))
         changed = self._raw.traces_unlike(
             f"SELECT trace_id, max(of_trace) AS number FROM {activity} FINAL"
