@@ -293,7 +293,7 @@ class StreamReader:
                 or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
             ):
                 self._feed_more(chunk, choices or ())
-            if not choices:
+            if choices is None or (not choices and usage is None):  # the last has usage alone
                 self._said = said_error(fields(chunk)) or self._said
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised
