@@ -250,9 +250,8 @@ class Ingest:
             return self._metrics.receive(body, is_json=request.is_json)
         if request.is_json:
             return from_json(body)
-        if request.signal == "logs":
-            return logs_from_protobuf(body)
-        return from_protobuf(body, self._wait)
+        read = logs_from_protobuf if request.signal == "logs" else from_protobuf
+        return read(body, self._wait)
 
     def _kept(self, received: Received) -> Iterator[KeptSpan]:
         """Yields spans with their facts, without those whose facts cannot be read."""

@@ -43,7 +43,7 @@ _MOST_KNOWN: Final = 5_000
 _known: dict[bytes, tuple[str, Any]] = {}
 
 
-def from_protobuf(body: bytes, wait: Callable[[], object] | None = None) -> Received:
+def from_protobuf(body: bytes, wait: Callable[[], object] = lambda: None) -> Received:
     """Read an `ExportTraceServiceRequest` in its binary form.
 
     Args:
@@ -57,15 +57,17 @@ def from_protobuf(body: bytes, wait: Callable[[], object] | None = None) -> Rece
     decode = decoders().span
 
     def add(message: bytes, received: Received, of: Origin) -> None:
-        if wait is not None:
-            wait()
         received.add(_span(decode(message), of.resource, of.service, of.scope))
 
-    return _received(body, add, "span", "ExportTraceServiceRequest")
+    return _received(body, wait, add, "span", "ExportTraceServiceRequest")
 
 
-def logs_from_protobuf(body: bytes) -> Received:
+def logs_from_protobuf(body: bytes, wait: Callable[[], object] = lambda: None) -> Received:
     """Read an `ExportLogsServiceRequest` in its binary form.
+
+    Args:
+        body: The request.
+        wait: As for spans.
 
     Raises:
         InvalidRequestError: The body is not such a request.
@@ -76,11 +78,15 @@ def logs_from_protobuf(body: bytes) -> Received:
     def add(message: bytes, received: Received, of: Origin) -> None:
         received.add_log(_log(decode(message), of))
 
-    return _received(body, add, "log record", "ExportLogsServiceRequest")
+    return _received(body, wait, add, "log record", "ExportLogsServiceRequest")
 
 
 def _received(
-    body: bytes, add: Callable[[bytes, Received, Origin], None], what: str, request: str
+    body: bytes,
+    wait: Callable[[], object],
+    add: Callable[[bytes, Received, Origin], None],
+    what: str,
+    request: str,
 ) -> Received:
     """Read a request for spans or log records, whose outer messages have the same fields."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - the API and commands need none
@@ -96,6 +102,7 @@ def _received(
             scope = cut_text(decode.scope(part.scope).name, MAX_NAME)
             origin = Origin(resource, service, scope)
             for message in part.spans:
+                wait()
                 if len(message) > MAX_SPAN:
                     received.reject(f"a {what} has {len(message):,} bytes, over {MAX_SPAN:,}")
                 else:
