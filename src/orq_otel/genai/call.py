@@ -209,14 +209,15 @@ class Call:
             # Events have content of their own.
             if events is None or not (events.details_wanted or operation.is_evaluation):
                 self._content_json = self._attributes
-            capture.collect(
-                operation.read_request_content,
-                body,
-                operation.read_tools,
-                self._content_json,
-                self._content,
-                self._whole,
-            )
+            if operation.read_request_content is not read_nothing:
+                capture.collect(
+                    operation.read_request_content,
+                    body,
+                    operation.read_tools,
+                    self._content_json,
+                    self._content,
+                    self._whole,
+                )
 
     def respond(self, response: Any, *, is_end: bool = True) -> None:
         """Read the response, and end the call, unless the caller gets an error in its place."""
@@ -227,7 +228,7 @@ class Call:
             report(f"reading the response of {operation.name}", error)
         try:
             capture = self._telemetry.capture
-            if capture is not None:
+            if capture is not None and operation.read_response_content is not read_nothing:
                 capture.collect(
                     operation.read_response_content,
                     response,
