@@ -544,12 +544,8 @@ def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> No
     "hidden",
     [
         *("[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"),
-        *(
-            "[no_session_id]",
-            "None",
-            "undefined",
-            "unknown",
-        ),  # the nothing of AgentScope, Python, JavaScript and the NeMo Agent Toolkit
+        # The nothing of AgentScope, Python, JavaScript and the NeMo Agent Toolkit.
+        *("[no_session_id]", "None", "undefined", "unknown"),
     ],
 )
 def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:

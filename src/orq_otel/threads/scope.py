@@ -82,7 +82,7 @@ _BRACES: Final = (
 )
 
 #: The same for a tag.
-_BRACES_IN_TAG: Final = SafeText(
+_BRACES_IN_TAG: Final = (
     "thread() takes tags in a with block as they are, braces too: only decorators fill in "
     'templates, @thread("support-42", tags=["{priority}"]). Write f"{priority}", or pass a Thread '
     "for tags with braces."

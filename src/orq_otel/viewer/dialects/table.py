@@ -399,9 +399,12 @@ def read(span: Span) -> Said:
 
 def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
     found = first_text(attributes, names)
-    while found is not None and found[0] in _MAY_HIDE and _HIDDEN.match(found):
-        if found == _CHOSEN and attributes.get("thread.id") == found:
-            break
+    while (
+        found is not None
+        and found[0] in _MAY_HIDE
+        and _HIDDEN.match(found)
+        and not (found == _CHOSEN and attributes.get("thread.id") == found)
+    ):
         names = tuple(name for name in names if attributes[name] != found)
         found = first_text(attributes, names)
     if found is not None and found.startswith(OF_RESPONSE) and names[0] in GENAI.thread_ids:
