@@ -239,14 +239,17 @@ class Watching:
                 self.text += os.read(self._reader, 65536).decode()
 
     def end(self, by: signal.Signals | None = signal.SIGINT) -> int:
-        """Returns the exit code, after a signal, or when nobody reads the output any more."""
-        if by is None:
-            os.close(self._reader)
-            return self._process.wait(60)
-        self._process.send_signal(by)
+        """Returns the exit code, after a signal, or without one where it ends by itself."""
+        if by is not None:
+            self._process.send_signal(by)
         code = self._process.wait(60)
         os.close(self._reader)
         return code
+
+    def leave(self) -> int:
+        """Returns the exit code when nobody reads the output any more."""
+        os.close(self._reader)
+        return self._process.wait(60)
 
 
 def test_who_watches_a_thread_is_told_that_it_is_gone(store: Store, db: Path) -> None:
@@ -286,7 +289,7 @@ def test_who_watches_ends_with_the_reader_of_its_output(store: Store, db: Path) 
     for words in ("threads", "--watch"), ("thread", "t", "--watch"):
         watching = Watching(*words, "--db", db, is_terminal=False)
         watching.until("Hello")
-        assert watching.end(None) == 141
+        assert watching.leave() == 141
 
 
 def test_a_list_is_shown_anew_when_it_changes(store: Store, db: Path) -> None:
