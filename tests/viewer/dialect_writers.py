@@ -721,6 +721,55 @@ def _traceai(call: Call) -> Attributes:
     }
 
 
+def _loongsuite(call: Call) -> Attributes:
+    """A request and a response as a whole, as LoongSuite had them of OpenAI's client."""
+    found = {name: one for name, one in _traceai(call).items() if "put.messages" not in name}
+    asked = {"input.value": json.dumps({"messages": openai(call)})}
+    return {**found, **asked, **_numbers(call, {"output.value": json.dumps(_completion(call))})}
+
+
+def _agenta(call: Call) -> Attributes:
+    """Numbers are decimals, and one of them is called as messages are."""
+    sent, answered, cached = (float(one) for one in call.usage)
+    return {
+        "ag.type.node": "chat",
+        "ag.meta.configuration.model": "gpt-4o-mini",
+        **dict(_flat("ag.data.inputs.prompt", openai(call))),
+        **_numbers(
+            call,
+            {
+                **dict(_flat("ag.data.outputs.completion", [openai_answer(call)])),
+                "ag.metrics.unit.tokens.prompt": sent,
+                "ag.metrics.unit.tokens.completion": answered,
+                "ag.metrics.unit.tokens.cache_read": cached,
+            },
+        ),
+    }
+
+
+def _azure_in_conventions(call: Call) -> Attributes:
+    """Parts with a tool's call, or its result, hold an item of OpenAI's API."""
+    kinds = {"tool_call": "tool_call", "tool_call_response": "tool_call_output"}
+
+    def message(one: Message) -> Message:
+        said = [
+            {"type": kinds[part["type"]], "content": _azure_item(part)}
+            if part["type"] in kinds
+            else part
+            for part in one["parts"]
+        ]
+        return {**one, "parts": said}
+
+    return _genai(call, list(map(message, parts(call))), [message(parts_answer(call))])
+
+
+def _azure_item(part: Message) -> Message:
+    if part["type"] == "tool_call":
+        function = {"name": part["name"], "arguments": part["arguments"]}
+        return {"type": "function_call", "id": part["id"], "function": function}
+    return {"type": "function_call_output", "id": part["id"], "output": part["response"]}
+
+
 def _unknown(call: Call) -> Attributes:
     sent, answered, cached = call.usage
     return {
@@ -1015,6 +1064,9 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "Pipecat": _pipecat,
     "Google ADK": _adk,
     "traceAI": _traceai,
+    "LoongSuite": _loongsuite,
+    "Agenta": _agenta,
+    "conventions, Azure's agents": _azure_in_conventions,
     "TruLens": _trulens,
     "TruLens, printed": _trulens_printed,
     "conventions, roles of LangChain's classes": _classes_in_conventions,

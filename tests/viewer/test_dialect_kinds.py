@@ -1186,6 +1186,56 @@ def _of_sender(message: dict[str, Any], sender: str) -> dict[str, Any]:
     return message
 
 
+def test_azures_agents_have_an_event_for_each_message() -> None:
+    spans = []
+    for span in spans_of("conventions, Azure's agents", SUPPORT, THREAD):
+        own = {**span.attributes}
+        events = [
+            {"name": name, "attributes": {"gen_ai.event.content": json.dumps([one])}}
+            for name in ("gen_ai.input.messages", "gen_ai.output.messages")
+            for one in json.loads(own.pop(name, "[]"))
+        ]
+        spans.append(dataclasses.replace(span, attributes=own, events=tuple(events)))
+    check(spans, SUPPORT)
+
+
+def test_what_a_function_of_geminis_returns_in_an_event() -> None:
+    """As an object with one value, as Vertex AI's instrumentation has it."""
+    tool = Tool("call_1", "track", {"parcel": "3S"}, "It is out.")
+    written = talk([("Where is it?", [tool], "On its way.")])
+    spans = []
+    for call, span in zip(written.calls, spans_of("conventions", written, THREAD), strict=True):
+        own = {name: one for name, one in span.attributes.items() if "put.messages" not in name}
+        events = [
+            {
+                "name": f"gen_ai.{one['role']}.message",
+                "body": {**one, "id": tool.id, "content": {"result": one["content"]}}
+                if one["role"] == "tool"
+                else one,
+            }
+            for one in openai(call)
+        ]
+        events.append({"name": "gen_ai.choice", "body": {"message": openai_answer(call)}})
+        spans.append(dataclasses.replace(span, attributes=own, events=tuple(events)))
+    check(spans, written)
+
+
+def test_fiddler_by_its_own_names() -> None:
+    written = talk([("Where is it?", [], "On its way."), ("And now?", [], "Here.")])
+    for call, span in zip(written.calls, spans_of("conventions", written, THREAD), strict=True):
+        own = {
+            "session.id": THREAD,
+            "fiddler.span.type": "llm",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.llm.input.system": "Be kind.",
+            "gen_ai.llm.input.user": call.asked[-1][1],
+            "gen_ai.llm.output": call.text,
+        }
+        said, _, _ = told([dataclasses.replace(span, attributes=own)])
+        question = ("user", call.asked[-1][1])
+        assert said == [("system", "Be kind."), question, ("assistant", call.text)]
+
+
 def test_instructions_that_stand_beside_the_messages_as_well() -> None:
     """As Langfuse has those of the Responses API in Python."""
     name = "langfuse.observation.metadata.instructions"

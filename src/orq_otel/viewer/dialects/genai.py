@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, first_tokens
 from orq_otel.viewer.dialects.printed import unprinted
-from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
+from orq_otel.viewer.dialects.shapes import Message, answered, asked, decoded, message, parts_of
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import DETAILS, Span
 
@@ -40,6 +40,8 @@ _ROLES: Final = {
     "gen_ai.choice": "assistant",
 }
 _CHOICE: Final = "gen_ai.choice"
+#: Events of Azure's agents that hold some messages each, and what one of them is.
+_SOME: Final = {INPUT[0]: "gen_ai.user.message", OUTPUT[0]: _CHOICE}
 
 
 #: Those of LangSmith and Traceloop, those that Quarkus has on the span, and those of Cloudflare's
@@ -193,31 +195,35 @@ def _is_of(result: Mapping[str, Any], said: Messages) -> bool:
     return any(part.get("id") in calls - {None} for part in result["parts"])
 
 
-def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
+def _messages(span: Span) -> Iterator[tuple[str, Message]]:
     """Yields the messages that stand in events of their own."""
     for name, attributes, body in events_of(span):
-        role = _ROLES.get(name)
-        if role is None:
-            continue
-        value = body
-        if not value:
-            value = first(attributes, ("gen_ai.event.content", "message", "content"))
-        if value is None and not attributes:
-            continue
-        if not isinstance(value, Mapping) or not (
-            value.keys() & {"role", "content", "message", "tool_calls", "parts", "text"}
-        ):
-            value = {"content": value}
-        found = {"id": attributes.get("id"), **value, "event.name": name}
-        if "role" not in found and not isinstance(found.get("message"), Mapping):
-            found["role"] = role
-        for key in ("finish_reason", "tool_calls"):
-            if key in attributes and key not in found:
-                found[key] = decoded(attributes[key])
-        read = message(found, role)
-        if read is not None:
+        if name in _SOME:
+            some = asked(attributes.get("gen_ai.event.content"), "assistant")
+            yield from ((_SOME[name], one) for one in some)
+        elif name in _ROLES and (read := _message(name, attributes, body)):
             read.pop("_is_item", None)
             yield name, read
+
+
+def _message(name: str, attributes: Mapping[str, Any], body: Any) -> Message | None:
+    """Returns the message of an event."""
+    value = body
+    if not value:
+        value = first(attributes, ("gen_ai.event.content", "message", "content"))
+    if value is None and not attributes:
+        return None
+    if not isinstance(value, Mapping) or not (
+        value.keys() & {"role", "content", "message", "tool_calls", "parts", "text"}
+    ):
+        value = {"content": value}
+    found = {"id": attributes.get("id"), **value, "event.name": name}
+    if "role" not in found and not isinstance(found.get("message"), Mapping):
+        found["role"] = _ROLES[name]
+    for key in ("finish_reason", "tool_calls"):
+        if key in attributes and key not in found:
+            found[key] = decoded(attributes[key])
+    return message(found, _ROLES[name])
 
 
 def _tool(span: Span) -> ToolUse | None:

@@ -37,7 +37,9 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATOR = re.compile(r"[.\-/]")
 _NUMBERED = re.compile(r"(.+\.)\d+\.(?:message\.)?role")
 
-_KIND: Final = re.compile(r"(?:span|event|observation|run|step|operation)_(?:kind|type)$")
+_KIND: Final = re.compile(
+    r"(?:(?:span|event|observation|run|step|operation)_(?:kind|type)|type_node)$"
+)
 #: Kinds of spans, in lower case.
 _KINDS: Final = {
     **dict.fromkeys(
@@ -276,7 +278,9 @@ def _plain(words: dict[str, str], pattern: re.Pattern[str]) -> Names:
 
 
 def _in_order(words: dict[str, str], patterns: Iterable[re.Pattern[str]]) -> Names:
-    return tuple(dict.fromkeys(name for one in patterns for name in _ending(words, one)))
+    """Returns the attributes with messages. Numbers end alike: Agenta's `tokens.prompt`."""
+    said = {name: word for name, word in words.items() if "token" not in word}
+    return tuple(dict.fromkeys(name for one in patterns for name in _ending(said, one)))
 
 
 def _usage(span: Span, names: Names) -> Usage | None:

@@ -52,6 +52,7 @@ _CALLS: Final = frozenset(
 _RESULTS: Final = frozenset(
     {
         "tool_call_response",
+        "tool_call_output",  # Azure's agents
         "tool-result",
         "tool_result",
         "toolResult",
@@ -64,6 +65,8 @@ _RESULTS: Final = frozenset(
         "retry-prompt",
     }
 )
+#: Those of them that may be around a call or a result, with a type of its own: Azure's agents.
+_AROUND: Final = frozenset({"tool_call", "tool_call_output"})
 #: Where vendors and frameworks keep a tool's call, and its result, without a type.
 _CALLED: Final = (
     "function",
@@ -502,7 +505,7 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
     if name == "tool" and not call_id and _holds(value.get("parts"), _CALLS, ()):  # Koog
         name = "assistant"
     if name == "tool" and not _holds(content, _RESULTS, _ANSWERED_BY):
-        response = _plain(content)
+        response = _plain(_returned(content))
         parts = [
             {"type": "tool_call_response", "id": call_id or value.get("id"), "response": response}
         ]
@@ -725,6 +728,8 @@ def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branc
     if not isinstance(value, Mapping):
         return None
     kind = _kind(value)
+    if kind in _AROUND and isinstance(value.get("content"), Mapping):
+        value = value["content"]
     if kind in _TEXTS or (kind is None and isinstance(value.get("text"), str)):
         text = value.get("content", value.get("text", value.get("refusal")))
         if isinstance(text, Mapping):
@@ -775,10 +780,16 @@ def _result(value: Mapping[str, Any]) -> Part:
             if isinstance(response, Mapping):
                 if _kind(response) in _WRAPPED:
                     response = response.get("value", response.get("text", response))
-                elif set(response) == {"result"}:  # a function of Gemini has one value
-                    response = response["result"]
+                else:
+                    response = _returned(response)
             return {"type": "tool_call_response", "id": call_id, "response": _plain(response)}
     return {"type": "tool_call_response", "id": call_id, "response": None}
+
+
+def _returned(response: Any) -> Any:
+    """Returns what a function of Gemini's has returned: it has one value."""
+    is_one = isinstance(response, Mapping) and response.keys() == {"result"}
+    return response["result"] if is_one else response
 
 
 def _media(value: Mapping[str, Any], kind: Any) -> Part | None:

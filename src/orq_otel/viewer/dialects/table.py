@@ -36,6 +36,7 @@ from orq_otel.viewer.dialects.dialect import (
     text,
 )
 from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
+from orq_otel.viewer.dialects.fiddler import FIDDLER
 from orq_otel.viewer.dialects.genai import (
     COMPLETION,
     GENAI,
@@ -119,6 +120,7 @@ DIALECTS: Final = (
     CLAUDE_CODE,
     CREWAI,
     ELEVENLABS,
+    FIDDLER,
     LIVEKIT,
     LLAMA_INDEX,
     MIRASCOPE,

@@ -12,7 +12,7 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
 from orq_otel.viewer.dialects.openinference import KINDS, messages, read_tool
-from orq_otel.viewer.dialects.shapes import answered
+from orq_otel.viewer.dialects.shapes import answered, asked
 from orq_otel.viewer.model.telemetry import Span
 
 _KIND: Final = "gen_ai.span.kind"
@@ -20,11 +20,20 @@ _INPUT: Final = "gen_ai.input.messages."
 _OUTPUT: Final = "gen_ai.output.messages."
 
 
+def _asked(span: Span) -> Messages:
+    found = messages(span, _INPUT)
+    return found if found or not _is_call(span) else asked(first(span.attributes, ("input.value",)))
+
+
 def _answered(span: Span) -> Messages:
     found = messages(span, _OUTPUT)
     # LangChain's calls of tools stand in the whole response alone.
-    is_whole = not found and span.attributes.get(_KIND) == "LLM" and span.status != "ERROR"
+    is_whole = not found and _is_call(span) and span.status != "ERROR"
     return answered(first(span.attributes, ("output.value",))) if is_whole else found
+
+
+def _is_call(span: Span) -> bool:
+    return span.attributes.get(_KIND) == "LLM"
 
 
 TRACEAI: Final = Dialect(
@@ -34,6 +43,6 @@ TRACEAI: Final = Dialect(
         _KIND: {**KINDS, **dict.fromkeys(("ENTRY", "STEP", "TASK"), "invoke_workflow")},
     },
     read_tool=read_tool,
-    asked=lambda span: messages(span, _INPUT),
+    asked=_asked,
     answered=_answered,
 )
