@@ -764,12 +764,16 @@ def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
             {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://a/b.mp4"}},
             Media("video", "video/mp4", reference="gs://a/b.mp4"),
         ),
+        (
+            {"type": "image", "content": "https://a/b.png"},
+            Media("image", reference="https://a/b.png"),
+        ),
     ],
     ids=[
         *("of OpenAI", "in its URL", "of Responses", "of Anthropic", "of Gemini", "sound", "file"),
         *("of OpenAI, a file", "of Vercel", "of Vercel, in its data", "of LangChain"),
         *("where others have an URL", "of Pydantic AI", "of Pydantic AI, a URL", "of Bedrock"),
-        *("of Gemini, sound", "of Gemini, elsewhere"),
+        *("of Gemini, sound", "of Gemini, elsewhere", "of Azure's agents"),
     ],
 )
 @pytest.mark.parametrize("has_numbers", [True, False])
@@ -1197,6 +1201,84 @@ def test_azures_agents_have_an_event_for_each_message() -> None:
         ]
         spans.append(dataclasses.replace(span, attributes=own, events=tuple(events)))
     check(spans, SUPPORT)
+
+
+@pytest.mark.parametrize("is_newest_first", [True, False])
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_thread_of_azures_agents(
+    is_streamed: bool, is_newest_first: bool, sqlite: SQLiteStore
+) -> None:
+    """A question has a span, a run has the numbers, and the answer stands in a list of all."""
+
+    def event(role: str, content: Any) -> dict[str, Any]:
+        told = {"gen_ai.event.content": json.dumps({"content": content, "role": role})}
+        return {"name": f"gen_ai.{role}.message", "attributes": told}
+
+    spans: list[Span] = []
+
+    def add(operation: str, events: Sequence[dict[str, Any]], **more: Any) -> None:
+        own = {"gen_ai.operation.name": operation, "gen_ai.thread.id": THREAD, **more}
+        number = len(spans) + 1
+        (span, *_) = spans_of("conventions", SUPPORT, None)
+        spans.append(
+            dataclasses.replace(
+                span,
+                trace_id=f"{number:032x}",
+                span_id=f"{number:016x}",
+                name=operation,
+                start=2 * number * SECOND,
+                end=(2 * number + 1) * SECOND,
+                attributes={**own, "gen_ai.system": "az.ai.agents"},
+                events=tuple(events),
+            )
+        )
+
+    usage = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
+    listed: list[dict[str, Any]] = []
+    wanted: list[tuple[str, str]] = []
+    for question, answer in (("Where is it?", "On its way."), ("And now?", "Here.")):
+        wanted += [("user", question), ("assistant", answer)]
+        listed += [
+            event("user", {"text": {"value": question}}),
+            event("assistant", {"text": {"value": answer}}),
+        ]
+        add("create_message", [event("user", question)])
+        add("process_thread_run", listed[-1:] if is_streamed else [], **usage)
+        add("list_messages", listed[::-1] if is_newest_first else listed)
+    said, _, _ = told(spans)
+    assert said == wanted
+    thread = thread_of(spans, sqlite)
+    assert (thread.title, thread.input_tokens, thread.output_tokens) == ("Where is it?", 20, 10)
+
+
+def test_what_agentas_functions_return(sqlite: SQLiteStore) -> None:
+    """One value without a name, and a price by a name of its own."""
+    (span,) = spans_of("Agenta", talk([("Where is it?", [], "On its way.")]), THREAD)
+    own = {name: one for name, one in span.attributes.items() if "completion.0" not in name}
+    answer = {"ag.data.outputs.__default__": "On its way.", "ag.metrics.unit.costs.total": 0.25}
+    call = dataclasses.replace(span, attributes={**own, **answer})
+    assert told([call])[0][-1] == ("assistant", "On its way.")
+    assert thread_of([call], sqlite).cost == 0.25
+    run = {"ag.type.node": "tool", "ag.data.outputs.__default__": "out", "session.id": THREAD}
+    (step,) = conversation(THREAD, kept([dataclasses.replace(span, attributes=run)])).entries
+    assert isinstance(step, Step)
+    assert step.tool is not None
+    assert texts(step.tool) == "out"
+
+
+def test_usage_that_a_response_of_geminis_has_alone() -> None:
+    own = {
+        "openinference.span.kind": "LLM",
+        "output.value": json.dumps(
+            {
+                "candidates": [{"content": {"parts": [{"text": "Hi"}], "role": "model"}}],
+                "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5},
+            }
+        ),
+    }
+    (span, *_) = spans_of("OpenInference", SUPPORT, None)
+    usage = table.read(dataclasses.replace(span, attributes=own)).usage
+    assert usage == Usage(10, 5)
 
 
 def test_what_a_function_of_geminis_returns_in_an_event() -> None:

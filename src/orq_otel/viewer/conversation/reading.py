@@ -69,8 +69,8 @@ _Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 _NO_STEPS: Final = frozenset({"invoke_workflow", "chunk"})
 _TOOL: Final = "execute_tool"
 _AGENT: Final = "invoke_agent"
-#: What a user said, where a sender has a span for it.
-_PROMPT: Final = "user_prompt"
+#: What a user said, or all that was said, where a sender has a span for it.
+_TOLD: Final = frozenset({"user_prompt", "list_messages"})
 
 
 def conversation(thread_id: str | None, spans: Iterable[KeptSpan]) -> Conversation:
@@ -160,7 +160,7 @@ class _Own:
             or node.counts
             or operation in _WITH_MESSAGES
             or bool(content(kept.span, OUTPUT))
-            or (operation == _PROMPT and bool(table.asked(kept.span)))
+            or (operation in _TOLD and bool(table.asked(kept.span)))
             # An agent repeats its question, and its answer in another span.
             or (
                 (operation not in SUMMARIES or kept.facts.is_error)

@@ -178,6 +178,10 @@ def _in_events(span: Span) -> tuple[Messages, Messages]:
             found += said
             said = []
         found.append(one)
+    if span.attributes.get("gen_ai.operation.name") == "list_messages":
+        # A thread of Azure's agents, mostly from its newest message on. Others told most of it.
+        is_reversed = bool(found) and found[0]["role"] == "assistant"
+        return (found[::-1] if is_reversed else found), said
     if found and not said and span.status != "ERROR":
         last = found[-1]
         if last["role"] == "assistant" and all(
@@ -261,6 +265,7 @@ _OPERATIONS: Final = {
     "chat_completion": "chat",
     "chat_completions": "chat",
     "completion": "text_completion",
+    "create_message": "user_prompt",  # Azure's agents, until their version 2
     "embedding": "embeddings",
     "execute_task": "invoke_workflow",  # Traceloop's nodes of a graph
     "agent_step": "invoke_workflow",

@@ -114,10 +114,14 @@ def _usage(span: Span) -> Usage | None:
     output = decoded(value)
     if not isinstance(output, Mapping):
         return None
-    found = usage_of(output.get("usage"))
+    found = usage_of(first(output, _USAGES))
     if found is not None:  # a whole response, as a decorated function returns it
         found.model = text(output.get("model"))
     return found or in_printed(output, attributes.get("input.value"))
+
+
+#: Where a response has it, the last two of Gemini's.
+_USAGES: Final = ("usage", "usage_metadata", "usageMetadata")
 
 
 def _asked(span: Span) -> Messages:

@@ -67,7 +67,7 @@ _AGENT: Final = re.compile(r"agent_name$")
 _MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
 _PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
 _COST: Final = re.compile(
-    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$"
+    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|costs?_total|llm_cost)$"
 )
 #: What users put beside their calls, as many senders let them: Helicone's `Helicone-Session-Id`.
 _METADATA: Final = r"(?:^|[._])(?:metadata|(?:association_)?properties)[._](?:\w+_)?"
@@ -112,7 +112,7 @@ _ANSWERED: Final = tuple(
     for ending in (
         r"(?:output|response)_messages",
         r"completions?",
-        r"(?:response|output)_(?:text|content|message)",
+        r"(?:response|output|generated)_(?:text|content|message)",
         r"outputs?(?:_value|_json|_data)?",
         r"response(?:_body)?",
         r"(?:answer|result|return|generated_text)",
@@ -138,7 +138,7 @@ _TOOL: Final = {
         r"(?:^|_)(?:tool_)?(?:arguments|args|parameters|inputs?)(?:_value|_json)?$"
     ),
     "result": re.compile(
-        r"(?:^|_)(?:(?:tool_)?(?:results?|outputs?)(?:_value|_json)?|call_return)$"
+        r"(?:^|_)(?:(?:tool_)?(?:results?|outputs?)(?:_value|_json|___default__)?|call_return)$"
     ),
 }
 #: Names below which arguments of a function stand: TruLens' `call.kwargs.parcel`.

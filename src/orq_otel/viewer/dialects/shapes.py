@@ -123,6 +123,7 @@ _ANSWERED: Final = (
     "content",
     "text",
     "completion",
+    "__default__",  # Agenta
 )
 #: Where only a response keeps them, such as one that Python has printed.
 _RESPONSE: Final = frozenset({"choices", "candidates", "generations", "additional_kwargs"})
@@ -730,7 +731,9 @@ def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branc
     kind = _kind(value)
     if kind in _AROUND and isinstance(value.get("content"), Mapping):
         value = value["content"]
-    if kind in _TEXTS or (kind is None and isinstance(value.get("text"), str)):
+    text = value.get("text")
+    is_text = isinstance(text, str) or (isinstance(text, Mapping) and "value" in text)  # Azure
+    if kind in _TEXTS or (kind is None and is_text):
         text = value.get("content", value.get("text", value.get("refusal")))
         if isinstance(text, Mapping):
             text = text.get("value")
@@ -812,8 +815,9 @@ def _media(value: Mapping[str, Any], kind: Any) -> Part | None:
     modality = sensed if sensed in _SENSED else _MODALITIES[name]
     url = _first(source, ("url", "uri", "image_url", "file_url", "file_uri", "fileUri"))
     data = _first(source, ("data", "bytes", "file_data", "image", "base64"))
-    if data is None and mime:
-        data = _first(source, ("content",))
+    content = _first(source, ("content",))
+    if data is None and content and (mime or _SCHEME.match(content)):
+        data = content
     if data and _SCHEME.match(data):
         url = url or data
     if url and url.startswith("data:"):
