@@ -1266,6 +1266,21 @@ def test_what_agentas_functions_return(sqlite: SQLiteStore) -> None:
     assert texts(step.tool) == "out"
 
 
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("gen_ai.usage.cached_input_token_count", "cache_read"),
+        ("gen_ai.usage.cache_creation_token_count", "cache_write"),
+        ("gen_ai.usage.thoughts_token_count", "reasoning"),
+    ],
+)
+def test_parts_of_usage_by_names_of_a_senders_own(name: str, count: str) -> None:
+    own = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5, name: 4}
+    (span, *_) = spans_of("conventions", SUPPORT, None)
+    usage = table.read(dataclasses.replace(span, attributes=own)).usage
+    assert usage == dataclasses.replace(Usage(10, 5), **{count: 4})
+
+
 def test_usage_that_a_response_of_geminis_has_alone() -> None:
     own = {
         "openinference.span.kind": "LLM",
@@ -1439,6 +1454,7 @@ def test_the_reason_of_an_error_may_stand_in_the_place_of_its_stack() -> None:
         ("gen_ai.client.estimated_cost", "0.25USD"),  # Quarkus
         ("gen_ai.usage.estimated_cost_usd", 0.25),
         ("acme.total_cost", "$0.25"),
+        ("gen_ai.cost.amount", 0.25),
     ],
 )
 def test_a_cost_that_a_sender_reports_by_another_name(name: str, cost: Any) -> None:

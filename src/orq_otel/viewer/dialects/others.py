@@ -67,7 +67,7 @@ _AGENT: Final = re.compile(r"agent_name$")
 _MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
 _PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
 _COST: Final = re.compile(
-    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|costs?_total|llm_cost)$"
+    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|costs?_total|llm_cost|gen_ai_cost(?:_amount)?)$"
 )
 #: What users put beside their calls, as many senders let them: Helicone's `Helicone-Session-Id`.
 _METADATA: Final = r"(?:^|[._])(?:metadata|(?:association_)?properties)[._](?:\w+_)?"
@@ -82,10 +82,10 @@ _OUTPUT_TOKENS: Final = re.compile(
     r"(?:(?:output|completion)_tokens?(?:_count|_used)?|tokens?_(?:count_)?(?:output|completion|out))$"
 )
 _CACHE_READ: Final = re.compile(
-    r"(?<!non_)(?<!un)cache(?:d|_read|_input)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
+    r"(?<!non_)(?<!un)cache(?:d|_read|_input)\w{0,20}token(?:s|_count)|tokens\w{0,20}_cached?_?read$"
 )
-_CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}tokens")
-_REASONING: Final = re.compile(r"reasoning_tokens|tokens_reasoning$")
+_CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}token(?:s|_count)")
+_REASONING: Final = re.compile(r"(?:reasoning|thoughts?)_token(?:s|_count)|tokens_reasoning$")
 _PARTS_OF_USAGE: Final = {
     "cache_read": _CACHE_READ,
     "cache_write": _CACHE_WRITE,
