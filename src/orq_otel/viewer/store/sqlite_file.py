@@ -26,8 +26,9 @@ from orq_otel.viewer.store.sqlite_rows import LOWERED
 
 #: How long another process may keep the file locked.
 _LOCK_TIMEOUT: Final = 5.0
-#: The size of each connection's cache in KiB.
-_CACHE: Final = {"writer": 16_384, "reader": 4_096}
+#: The size of each connection's cache in KiB. The writer's has room for what a transaction changes,
+#: 1,800 pages for 2,048 spans of random traces. With more of it, no write was quicker.
+_CACHE: Final = {"writer": 12_288, "reader": 4_096}
 #: After this many pages of 4 KiB, SQLite moves the log into the file.
 _CHECKPOINT: Final = 4_000
 #: Continuous readers keep the log from restarting. If it has more bytes than this, the writer
