@@ -392,7 +392,11 @@ def _text_of(pieces: list[str]) -> str:
         TypeError: A piece is no text.
     """
     text = "".join(pieces)
-    if len(pieces) > 1 and all(other.startswith(one) for one, other in pairwise(pieces)):
+    if (
+        len(pieces) > 1
+        and pieces[1].startswith(pieces[0])  # nearly never, and seen without a generator
+        and all(other.startswith(one) for one, other in pairwise(pieces))
+    ):
         longer = [1 for one, other in pairwise(pieces) if len(one) < len(other)]
         if len(longer) > 1 or (longer and len(pieces[0]) > _REPEATED_ON_PURPOSE):
             return pieces[-1]
