@@ -55,6 +55,7 @@ As = Callable[..., AbstractContextManager[Database]]
 
 #: What others set for their own queries, and who may read little.
 PROFILE: dict[str, object] = {
+    "additional_table_filters": "{'otel.otel_traces': '0', 'otel.otel_traces_orq_days': '0'}",
     "aggregate_functions_null_for_empty": 1,
     "apply_deleted_mask": 0,
     "data_type_default_nullable": 1,

@@ -32,6 +32,7 @@ _COMMENT: Final = "orq-otel viewer"
 #: On these depends what a query means. A user's profile may have others: some change answers, and
 #: some leave rows out of them without a word, or rows that are gone in them.
 _MEANING: Final = {
+    "additional_table_filters": "{}",
     "aggregate_functions_null_for_empty": 0,
     "allow_experimental_analyzer": 1,
     "apply_deleted_mask": 1,
