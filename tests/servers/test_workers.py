@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
 from .load import PATIENCE, all_turns, are_there, check, check_reports
-from .processes import surroundings
+from .processes import Surroundings, surroundings
 
 
-def test_celery(tmp_path: Path) -> None:
-    folder = tmp_path / "broker"
+@contextmanager
+def celery(around: Surroundings) -> Iterator[Celery]:
+    """A client of Celery's, whose broker is a folder, as the worker's is."""
+    folder = around.folder / "broker"
     folder.mkdir()
-    with surroundings(tmp_path) as around:
-        around.environment["CELERY_FOLDER"] = str(folder)
-        app = Celery("client", broker="filesystem://", backend=f"file://{folder}")
+    around.environment["CELERY_FOLDER"] = str(folder)
+    with Celery("client", broker="filesystem://", backend=f"file://{folder}") as app:
         app.conf.broker_transport_options = {
             name: str(folder) for name in ("data_folder_in", "data_folder_out", "control_folder")
         }
-        worker = ("-m", "celery", "-A", "celery_app", "worker", "--concurrency=2", "-l", "warning")
+        yield app
 
-        def told(name: str, *args: Any) -> Any:
-            task = app.send_task(f"celery_app.{name}", args)
-            return task.get(timeout=PATIENCE, interval=0.02)
 
-        with around.run(*worker, "--without-gossip", "--without-mingle"):
+CELERY = (
+    *("-m", "celery", "-A", "celery_app", "worker", "-l", "warning"),
+    *("--without-gossip", "--without-mingle"),
+)
+
+
+def test_celery(tmp_path: Path) -> None:
+    with surroundings(tmp_path) as around:
+        with celery(around) as app, around.run(*CELERY, "--concurrency=2"):
+
+            def told(name: str, *args: Any) -> Any:
+                task = app.send_task(f"celery_app.{name}", args)
+                return task.get(timeout=PATIENCE, interval=0.02)
+
             sent = [
                 app.send_task(
                     "celery_app.stream" if turn.is_streamed else "celery_app.answer",
@@ -46,10 +60,23 @@ def test_celery(tmp_path: Path) -> None:
                 reports[report["pid"]] = report
             check_reports(list(reports.values()))
             around.spans(are_there)
-        app.close()
         names = check(around.receiver.spans)
     assert names["work"] == names["done"] == 500
     assert names["run/celery_app.answer"] == names["run/celery_app.stream"] == 250
+
+
+def test_what_the_processes_of_celery_have_left(tmp_path: Path) -> None:
+    with surroundings(tmp_path) as around:
+        around.environment["OTEL_BSP_SCHEDULE_DELAY"] = str(1000 * PATIENCE)
+        words = (*CELERY, "--concurrency=1", "--max-tasks-per-child=2")
+        with celery(around) as app, around.run(*words):
+            sent = [app.send_task("celery_app.answer", ("c-1", turn)) for turn in range(3)]
+            pids = [task.get(timeout=PATIENCE, interval=0.02) for task in sent]
+            # The first process has ended after two tasks, the second does when the worker ends.
+            assert pids[0] == pids[1] != pids[2]
+        spans = around.receiver.spans
+    ended = Counter(span.name for span in spans if span.attributes["thread.id"] == "c-1")
+    assert ended == dict.fromkeys(("work", "chat gpt-5-mini", "done", "run/celery_app.answer"), 3)
 
 
 def test_dramatiq(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Export what a process of `multiprocessing` has left when it ends.
+"""Export what a process of `multiprocessing` or of Celery's prefork pool has left when it ends.
 
 Such a process ends without Python's exit handlers, in which we end what is open, and the SDK
-exports the rest. What runs are finalizers of `multiprocessing.util`, which is not documented.
-Without them, spans of the last seconds are lost.
+exports the rest. What runs are finalizers of `multiprocessing.util`, which is not documented, and
+in Celery's processes the receivers of a signal. Without them, spans of the last seconds are lost.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from orq_otel.setup.destination import GRPC
 from orq_otel.setup.state import State, state
 
 _UTIL: Final = "multiprocessing.util"
+_CELERY: Final = "celery.signals"
 #: Seconds that a process waits for the export. Without a limit, a collector that is gone would be
 #: tried for longer.
 _PATIENCE: Final = 2.0
@@ -38,6 +39,10 @@ def _have_children_add_it() -> None:
         if state.handle is not None and util is not None and not state.is_inherited:
             state.is_inherited = True
             util.register_after_fork(state, _add_finalizer)
+        celery: Any = sys.modules.get(_CELERY)
+        if state.handle is not None and celery is not None and not state.is_known_to_celery:
+            state.is_known_to_celery = True
+            celery.worker_process_shutdown.connect(_flush, weak=False)
     except Exception as error:  # noqa: BLE001 - never into the host's fork
         report("preparing for a fork", error)
 
@@ -49,7 +54,7 @@ def _add_finalizer(_: State) -> None:
         report("preparing for the end of a process", error)
 
 
-def _flush() -> None:
+def _flush(**_: object) -> None:  # a signal of Celery's has arguments
     try:
         # gRPC may wait forever in a process that was forked.
         is_grpc = any(one.protocol == GRPC for of in state.targets.values() for one in of)

@@ -22,6 +22,7 @@ class State:
         outlets: The outlet of each signal that was ever set up. They stay in their providers.
         made: The tracer provider that `configure()` made, if it made one.
         is_inherited: Whether processes that are forked see to their last exports.
+        is_known_to_celery: Whether the processes of Celery's pool do.
         lock: Held while something is set up or shut down. Reentrant, since a signal handler may
             shut down what is being shut down.
     """
@@ -32,6 +33,7 @@ class State:
         self.targets: dict[Signal, tuple[Destination, ...]] = {}
         self.made: Any = None
         self.is_inherited = False
+        self.is_known_to_celery = False
         self.renew_lock()
 
     def renew_lock(self) -> None:
