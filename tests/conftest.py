@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import re
 import signal
 import sys
 import threading
@@ -140,6 +141,11 @@ def _checked(report: _Report) -> _Report:
 # A call that ends while another OS thread collects garbage, such as a stand-in's, ends half a
 # second later, and most tests look at once. Those about collections ask for them.
 gc.set_threshold(100_000)
+
+# Keys, endpoints, proxies and a terminal's width that the shell has for other programs.
+_OTHERS = re.compile(r"(OTEL|OPENAI|AZURE_OPENAI|ORQ)_|\w+_PROXY$|(COLUMNS|LINES)$", re.IGNORECASE)
+for _name in filter(_OTHERS.match, [*os.environ]):
+    del os.environ[_name]
 
 # Each client reads all authorities, which takes it 20 to 40 ms, and trusts nobody on loopback.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
