@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import pwd
 import re
 import signal
 import socket
@@ -221,6 +222,26 @@ def test_the_default_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert default_store() == "/home/somebody/.local/share/orq-otel/threads.db"
+
+
+def test_the_default_store_of_a_user_without_an_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # As `pwd` answers for a number that has no entry.
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    monkeypatch.chdir(tmp_path)
+    assert default_store() == str(tmp_path / ".local" / "share" / "orq-otel" / "threads.db")
+
+
+def test_the_file_of_somebody_who_is_not_there() -> None:
+    ended = run("threads", "--db", "~nobody-is-called-so/threads.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(
+        "orq-otel: There is no database at ~nobody-is-called-so/threads.db."
+    )
 
 
 def test_the_token_is_not_in_the_help() -> None:

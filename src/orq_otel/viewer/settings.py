@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -94,12 +95,24 @@ def unknown_variables() -> list[str]:
     return sorted({one for one in os.environ if one.startswith(PREFIX)} - {*variables()})
 
 
+def file_at(place: str) -> Path:
+    """Returns the path of a file. As in a shell, "~name" stays where nobody has that name."""
+    path = Path(place)
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    return path
+
+
 def default_store() -> str:
     """Returns the path of the default SQLite file."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # a container's user without an account, say, and no HOME
+        home = Path.cwd()
     if sys.platform == "win32":
-        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        data = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support"
+        data = home / "Library" / "Application Support"
     else:
-        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     return str(data / "orq-otel" / "threads.db")

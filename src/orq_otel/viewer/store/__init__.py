@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orq_otel.viewer.later import later
 from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.settings import file_at
 
 if TYPE_CHECKING:
     from orq_otel.viewer.store import deciding, sqlite_indexing, sqlite_writing
@@ -38,4 +39,4 @@ def open_store(url_or_path: str | Path, *, for_reading: bool = False) -> Store:
         return ClickHouseStore.connect(place)
     from orq_otel.viewer.store.sqlite import SQLiteStore  # noqa: PLC0415
 
-    return SQLiteStore(Path(place).expanduser(), for_reading=for_reading)
+    return SQLiteStore(file_at(place), for_reading=for_reading)

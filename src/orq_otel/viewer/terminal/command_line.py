@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model.store import StoreError
-from orq_otel.viewer.settings import default_store
+from orq_otel.viewer.settings import default_store, file_at
 from orq_otel.viewer.terminal.sources import (
     TOKEN_VARIABLE,
     Source,
@@ -189,7 +189,7 @@ def _database(option: str | None, *, creates: bool) -> str | Path:
     place = option or next(filter(None, map(os.environ.get, variables)), default_store())
     if "://" in place:
         return place
-    database = Path(place).expanduser()
+    database = file_at(place)
     if not creates and not database.is_file():
         raise SourceError(
             f"There is no database at {database}. `orq-otel viewer` makes one, "
