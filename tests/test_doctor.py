@@ -30,6 +30,7 @@ from support.viewer_process import Viewer
 
 from orq_otel.cli.main import main
 from orq_otel.foundations.codes import ENTRIES, SYMPTOMS
+from orq_otel.setup.destination import without_secrets
 
 ROOT = Path(__file__).parents[1]
 SECRET = "sentinel-that-nobody-may-see"
@@ -1304,6 +1305,26 @@ def test_no_secret_is_shown(tmp_path: Path, model: ModelServer) -> None:
             assert "ORQ-N04" in done.stdout
             assert "sentinel" not in done.stdout + done.stderr
     assert done.stdout.count("ORQ-T06") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@host:4318/v1/traces?key=secret#secret", "https://host:4318/v1/traces"),
+        ("http://host/v1/traces?account=me@example.com", "http://host/v1/traces"),
+        ("me:secret@host:4318/v1/traces", "host:4318/v1/traces"),
+        ("secret@host", "host"),
+        ("http:/me:secret@host", "host"),
+        ("http://me:sec/ret@host:4318", "host:4318"),
+        ("http://me:12/secret@host:4318", "host:4318"),
+        ("http://me:sec?ret@host:4318", "host:4318"),
+        ("http://me:sec#ret@host:4318", "host:4318"),
+        ("host:4317", "host:4317"),
+        ("unix:///run/otel.sock", "unix:///run/otel.sock"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
 
 
 def test_whoever_reads_may_leave() -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
@@ -68,7 +69,18 @@ def destinations_in(provider: Any) -> list[Destination]:
 
 
 def without_secrets(url: str) -> str:
-    """A URL without a user's name, a password, a query and a fragment."""
+    """A URL without a user's name, a password, a query and a fragment.
+
+    Of a text that is no URL, such as "user:password@host", what stands before its last "@" is left
+    out: a password with a "/" ends there, too.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.hostname is not None and (parts.port or True) and "@" not in parts.path
+    except ValueError:  # the port is no number, but the beginning of a password
+        is_url = False
+    if not is_url:
+        url = url.rpartition("@")[2]
     return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
