@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from orq_otel.viewer.conversation.empty_answers import empty_answers
 from orq_otel.viewer.formats import plain
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.web import json_view
+from orq_otel.viewer.web import json_view, markdown
 
 from . import agents, conversations
 from .browsing import (
@@ -30,6 +31,7 @@ from .browsing import (
 )
 from .browsing import any_site as site
 from .conversations import NOON, SECOND, Recorder, call, result, said
+from .sample_spans import span
 
 __all__ = ["browse", "browser", "site"]
 
@@ -84,6 +86,15 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
 )
 def test_a_title_is_without_the_signs_of_markdown(said: str, title: str) -> None:
     assert plain(said) == title
+
+
+def test_an_answer_of_empty_lines_takes_no_time() -> None:
+    lines = "\n" * markdown.MOST  # what a model writes that finds no end
+    silence = span(output__value="\\" * 40_000 + "[]")
+    began = time.thread_time()
+    assert markdown.rendered(lines, 2_000) == ("", "")
+    assert empty_answers(silence) == []
+    assert time.thread_time() - began < 1  # each took several
 
 
 def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:

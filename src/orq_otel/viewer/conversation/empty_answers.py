@@ -22,7 +22,7 @@ _EMPTY: Final = ('""', '"\\', "''", "[]")
 #: An empty text in JSON, in JSON inside of it, and in what Python has printed.
 _TEXT: Final = re.compile(r"""([=:\[,]\s*\\*)(["'])(\\*)\2(?=\s*[,\]})])""")
 #: A list without parts there.
-_LIST: Final = re.compile(r"""((\\*["'])(?:parts|content)\2\s*:\s*\[)(?=\])""")
+_LIST: Final = re.compile(r"""((?<!\\)(\\*["'])(?:parts|content)\2\s*:\s*\[)(?=\])""")
 
 
 def empty_answers(span: Span) -> list[str | None]:

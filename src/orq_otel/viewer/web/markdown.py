@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 #: Longer texts are shown as they are: parsing them takes too long.
 MOST: Final = 40_000
-#: What a text has that means anything in Markdown, besides paragraphs.
+#: What a text has that means anything in Markdown, besides paragraphs. A run of empty lines is read
+#: once, and not again from each of them.
 _MARKS: Final = re.compile(
-    r"[*_`#>|\[\]\\~&<]|^\s*(?:[-+]|\d+[.)])\s|^\s*[-=]{3,}|^(?: {4}|\t)", re.MULTILINE
+    r"[*_`#>|\[\]\\~&<]|^[^\S\n]*(?:(?:[-+]|\d+[.)])\s|[-=]{3,})|^(?: {4}|\t)", re.MULTILINE
 )
 _SAFE: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 #: Deeper lists and quotes are text.
