@@ -979,6 +979,42 @@ with orq_otel.thread("t-1"):
     assert "  traces: by the program's own InMemorySpanExporter" in report["facts"]
 
 
+def test_parts_of_others_that_cannot_be_looked_at(tmp_path: Path, model: ModelServer) -> None:
+    program = """
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+class Sampler:
+    should_sample = ALWAYS_ON.should_sample
+class Instrumentor(BaseInstrumentor):
+    is_off = False
+    def instrumentation_dependencies(self):
+        return 1 / 0 if self.is_off else ()
+    def _instrument(self, **kwargs):
+        pass
+    _uninstrument = _instrument
+provider = TracerProvider(sampler=Sampler())
+provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+trace.set_tracer_provider(provider)
+orq_otel.OpenAIInstrumentor().instrument()
+Instrumentor().instrument()
+Instrumentor.is_off = True
+with orq_otel.thread("t-1"):
+    call()
+assert orq_otel.status()["sampler"] == "Sampler"
+"""
+    code, report = examine(program, tmp_path, model)
+    assert code == 1
+    assert list(problems(report)) == ["ORQ-F02"]
+    assert problems(report)["ORQ-F02"].startswith(
+        "__main__.Instrumentor.instrumentation_dependencies failed, called by orq-otel while "
+        "examining the process (instrumentations): ZeroDivisionError (at app.py:"
+    )
+
+
 @pytest.mark.parametrize(
     ("account", "expected"),
     [("one", ["ORQ-X16"]), pytest.param("other", [], marks=pytest.mark.slow)],

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.propagate import get_global_textmap
 
 from orq_otel.foundations import codes, reaches
-from orq_otel.foundations.guard import occurrences
+from orq_otel.foundations.guard import occurrences, report
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.variables import wrong
 from orq_otel.genai.counts import counts
@@ -40,7 +40,7 @@ from orq_otel.setup.destination import (
 from orq_otel.setup.reachability import reach
 from orq_otel.setup.report import Finding, Report
 from orq_otel.setup.state import state
-from orq_otel.setup.status import describe, installed, package
+from orq_otel.setup.status import describe, installed, package, sampler_of
 
 #: The module that opentelemetry-instrument starts with.
 _AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
@@ -154,14 +154,12 @@ def endpoints() -> list[Endpoint]:
 def in_process() -> Iterator[Finding]:
     """What is wrong with this process, as far as its environment and its state show."""
     yield from environment.findings(needs_distro=_AUTO in sys.modules)
+    for look in (_providers, _traffic, _instrumentations, _content):
+        try:
+            yield from look()
+        except Exception as error:  # noqa: BLE001, PERF203 - what others made may fail
+            report(f"examining the process ({look.__name__.strip('_')})", error)
     yield from logged()
-    yield from _providers()
-    if counts.dropped:
-        yield Finding(codes.FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
-    if propagator.is_replaced():
-        yield Finding(codes.REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
-    yield from _instrumentations()
-    yield from _content()
 
 
 def logged() -> Iterator[Finding]:
@@ -219,6 +217,14 @@ def _providers() -> Iterator[Finding]:
         yield from _unlabelled(provider)
         yield from _sampler(provider)
         yield from _twice(provider)
+
+
+def _traffic() -> Iterator[Finding]:
+    """Find spans that were dropped, and threads that do not travel."""
+    if counts.dropped:
+        yield Finding(codes.FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
+    if propagator.is_replaced():
+        yield Finding(codes.REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
 
 
 def _unlabelled(provider: Any) -> Iterator[Finding]:
@@ -290,10 +296,9 @@ def _is_silent() -> bool:
 
 
 def _sampler(provider: Any) -> Iterator[Finding]:
-    sampler = getattr(provider, "sampler", None)
-    if sampler is None:
+    description = sampler_of(provider)
+    if description is None:
         return
-    description = str(sampler.get_description())
     if description == "AlwaysOffSampler" or "root:AlwaysOffSampler" in description:
         yield Finding(codes.SAMPLED_AWAY, description)
     elif ratio := _RATIO.search(description):

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import OWN_FAILURE
-from orq_otel.foundations.guard import Occurrences, occurrences
+from orq_otel.foundations.guard import Occurrences, is_signals, occurrences
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -21,6 +21,19 @@ from orq_otel.setup.destination import CONSOLE, Destination, destinations_in, is
 from orq_otel.setup.state import state
 
 _BY_PARENT: Final = re.compile(r"ParentBased\{root:(.+?),remoteParentSampled:.*\}")
+
+
+def sampler_of(provider: Any) -> str | None:
+    """A provider's sampler in its own words, or the name of its class if it has none."""
+    sampler = getattr(provider, "sampler", None)
+    if sampler is None:
+        return None
+    try:
+        return str(sampler.get_description())
+    except Exception as error:
+        if is_signals(error):
+            raise
+        return type(sampler).__name__
 
 
 def status() -> dict[str, Any]:
@@ -50,7 +63,6 @@ def status() -> dict[str, Any]:
     """
     provider = trace.get_tracer_provider()
     resource = getattr(provider, "resource", None)
-    sampler = getattr(provider, "sampler", None)
     seen = occurrences()
     outlets = state.outlets.values()
     return {
@@ -63,7 +75,7 @@ def status() -> dict[str, Any]:
         },
         "provider": f"{type(provider).__module__}.{type(provider).__name__}",
         "service": getattr(resource, "attributes", {}).get("service.name"),
-        "sampler": None if sampler is None else str(sampler.get_description()),
+        "sampler": sampler_of(provider),
         "clients": {package(kind): _client(kind()) for kind in INSTRUMENTORS},
         "content": _content(),
         "labels": sorted(label_names()),
