@@ -310,6 +310,19 @@ def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None
     assert notes(report)["ORQ-S10"] == ("OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?")
 
 
+def test_a_slip_in_the_prefix_of_ours(collector: OtlpReceiver) -> None:
+    slips = {"ORQ_OTL_LABELS": SECRET, "orq_otel_labels": SECRET, "ORQ_APIKEY": SECRET}
+    code, report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, ORQ_WORKSPACE=SECRET, ORQ="", **slips
+    )
+    assert code == 1
+    assert sorted(problems(report)["ORQ-S10"].splitlines()) == [
+        "ORQ_APIKEY is set. Did you mean ORQ_API_KEY?",
+        "ORQ_OTL_LABELS is set. Did you mean ORQ_OTEL_LABELS?",
+        "orq_otel_labels is set. Did you mean ORQ_OTEL_LABELS?",
+    ]
+
+
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("slip", "right"),

@@ -60,6 +60,8 @@ _VARIABLES: Final = (
 )
 #: How alike a variable is to one of these if it is a slip. Other packages' variables are less so.
 _SLIP: Final = 0.92
+#: How names begin that may be slips. What has our prefix is found in what was logged.
+_SLIPS: Final = re.compile(r"(?!ORQ_OTEL_)(?i:ORQ|OTEL)")
 #: The variables without which no spans are made, or they do not arrive where they are wanted.
 _FOR_SPANS: Final = re.compile(
     r"OTEL_(TRACES_EXPORTER|CONFIG_FILE|PYTHON_(TRACER_PROVIDER|CONFIGURATOR|DISTRO)|EXPORTER_OTLP_"
@@ -207,17 +209,21 @@ def _redaction(name: str) -> Iterator[Finding]:
 
 
 def _slips() -> Iterator[Finding]:
-    """Variables that are nearly called like one of OpenTelemetry's. Other packages have others."""
+    """Variables that are nearly called like one of OpenTelemetry's or ours, also in small letters.
+
+    Other packages have others.
+    """
     known = set(names())
     for module in filter(_is_there, _VARIABLES):
         known.update(name for name in vars(import_module(module)) if name.startswith("OTEL_"))
     for name in os.environ:
         close = None
-        if name.startswith("OTEL_") and name not in known:
-            close = similar(name, known, _SLIP)
+        if _SLIPS.match(name) and name not in known:
+            close = similar(name.upper(), known, _SLIP)
         if close is not None:
             # Where another variable of the right name decides, the program works all the same.
-            is_problem = bool(_FOR_SPANS.fullmatch(close)) and not os.environ.get(close, "").strip()
+            matters = close.startswith("ORQ_") or bool(_FOR_SPANS.fullmatch(close))
+            is_problem = matters and not os.environ.get(close, "").strip()
             yield Finding(
                 codes.UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem
             )
