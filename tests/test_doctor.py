@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -1354,6 +1355,22 @@ def test_no_secret_is_shown(tmp_path: Path, model: ModelServer) -> None:
             assert "ORQ-N04" in done.stdout
             assert "sentinel" not in done.stdout + done.stderr
     assert done.stdout.count("ORQ-T06") == 1
+
+
+def test_an_address_in_another_variable_is_not_shown() -> None:
+    names = (
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_PROPAGATORS",
+        "ORQ_OTEL_METRICS",
+        "ORQ_OTEL_WORKERS",
+        "ORQ_OTEL_INLINE_IMAGES",
+    )
+    url = f"http://me:{SECRET}@host:4318"
+    _, report = doctor(**dict.fromkeys(names, url), OTEL_TRACES_EXPORTER=f"{url},otlp")
+    found = problems(report)  # `doctor` looks for the secret
+    for name in names:
+        assert re.search(rf"{name} .*, and not what it has, which is not shown\.", found["ORQ-S01"])
+    assert '"none", not one that is not shown from OTEL_TRACES_EXPORTER.' in found["ORQ-X02"]
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,20 @@ class Variable:
             return self.fallback
 
 
+def as_shown(value: str, *, is_secret: bool = False) -> str:
+    """A wrong value, as a message may show it, after a comma.
+
+    One with an "@" may be a URL with a password, in the wrong variable.
+    """
+    if is_secret or "@" in value:
+        return "and not what it has, which is not shown"
+    return f"not {value!r}"
+
+
 def _flag(fallback: str) -> Callable[[str], bool]:
     def parse(text: str) -> bool:
         if text.lower() not in ("true", "false"):
-            raise ValueError(f"is true or false, not {text!r}. It counts as {fallback}.")
+            raise ValueError(f"is true or false, {as_shown(text)}. It counts as {fallback}.")
         return text.lower() == "true"
 
     return parse
@@ -98,7 +108,7 @@ def _number(of: str, least: int, default: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if text.isascii() and text.isdigit() and int(text) >= least:
             return int(text)
-        raise ValueError(f"is a number of {of}, not {text!r}. It counts as {default}.")
+        raise ValueError(f"is a number of {of}, {as_shown(text)}. It counts as {default}.")
 
     return parse
 
@@ -156,7 +166,8 @@ def _choice(name: str, meaning: str, values: tuple[str, ...]) -> Any:
         for value in values:
             if text.upper() == value.upper():
                 return value
-        raise ValueError(f"is one of {', '.join(values)}, not {text!r}. It counts as {default}.")
+        known = ", ".join(values)
+        raise ValueError(f"is one of {known}, {as_shown(text)}. It counts as {default}.")
 
     return _setting(name, f"`{'`, `'.join(values)}`: {meaning}", parse, default)
 

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from orq_otel.foundations.codes import BAD_VARIABLE
 from orq_otel.foundations.guard import is_signals, warn_once
+from orq_otel.foundations.settings import as_shown
 
 _T = TypeVar("_T")
 
@@ -97,7 +98,7 @@ def wrong() -> Iterator[Wrong]:
         value = os.environ[name].strip()
         kind = next((one for one in _KINDS if re.fullmatch(one.names, name)), None)
         if value and kind is not None and not kind.is_right(value):
-            shown = f"not {value!r}" if kind.is_shown else "and not what it has, which is not shown"
+            shown = as_shown(value, is_secret=not kind.is_shown)
             right = ",".join(filter(kind.is_right, _parts(value)))
             yield Wrong(name, f"{name} is {kind.what}, {shown}.", right or None)
     name = "OTEL_TRACES_SAMPLER_ARG"

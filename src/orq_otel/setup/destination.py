@@ -18,7 +18,7 @@ from opentelemetry.util.re import parse_env_headers
 from orq_otel.foundations import codes, reaches
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
-from orq_otel.foundations.settings import Settings
+from orq_otel.foundations.settings import Settings, as_shown
 from orq_otel.foundations.variables import headers_in
 
 HTTP: Final = "http/protobuf"
@@ -105,7 +105,7 @@ def destinations(
             case "none" | "":
                 pass
             case unknown:
-                others.append(repr(unknown))
+                others.append("one that is not shown" if "@" in unknown else repr(unknown))
     if others:
         warn_once(
             codes.UNKNOWN_EXPORTER,
@@ -193,7 +193,7 @@ def _protocol(signal: Signal) -> str:
         if value:
             warn_once(
                 codes.BAD_VARIABLE,
-                f"{name} is {HTTP} or {GRPC}, not {value!r}. It counts as {HTTP}.",
+                f"{name} is {HTTP} or {GRPC}, {as_shown(value)}. It counts as {HTTP}.",
             )
             return HTTP
     return HTTP
