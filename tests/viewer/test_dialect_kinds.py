@@ -1466,6 +1466,46 @@ def test_a_cost_that_a_sender_reports_by_another_name(name: str, cost: Any) -> N
 
 
 @pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
+        ("llm.cost.prompt", "llm.cost.completion"),
+        ("acme.inputCostUsd", "acme.outputCostUsd"),
+    ],
+)
+def test_a_cost_in_two_parts_is_their_sum_where_no_total_is_told(asked: str, answered: str) -> None:
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+
+    def cost(**more: Any) -> float | None:
+        return read(dataclasses.replace(span, attributes={**span.attributes, **more})).cost
+
+    assert cost(**{asked: 0.25, answered: "$0.5"}) == 0.75
+    assert cost(**{asked: 0.25, answered: 0.5, "gen_ai.usage.cost": 1.0}) == 1.0
+    assert cost(**{asked: 0.25}) == cost(**{asked: 0.25, answered: "0.5EUR"}) == cost()
+
+
+def test_posthogs_own_names() -> None:
+    answer = [{"role": "assistant", "content": [{"type": "text", "text": "It comes today."}]}]
+    own = {
+        "$ai_input": json.dumps([{"role": "user", "content": "Where is it?"}]),
+        "$ai_output_choices": json.dumps(answer),
+        "$ai_input_tokens": 10,
+        "$ai_output_tokens": 2,
+        "$ai_input_cost_usd": 0.25,
+        "$ai_output_cost_usd": 0.5,
+        "$ai_session_id": THREAD,
+    }
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    told = dataclasses.replace(span, attributes=own, resource={})
+    assert (table.asked(told), table.answered(told)) == (
+        said("user", "Where is it?"),
+        said("assistant", "It comes today."),
+    )
+    found = read(told)
+    assert (found.thread_id, found.cost) == (THREAD, 0.75)
+
+
+@pytest.mark.parametrize(
     ("details", "counted"),
     [
         # LangChain's handler, and the one of JavaScript, take each kind from what it is part of.

@@ -67,7 +67,13 @@ _AGENT: Final = re.compile(r"agent_name$")
 _MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
 _PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
 _COST: Final = re.compile(
-    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|costs?_total|llm_cost|gen_ai_cost(?:_amount)?)$"
+    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|costs?_total|llm_cost|gen_ai_cost(?:_amount)?"
+    r"|(?<!input_)(?<!output_)(?<!prompt_)(?<!completion_)cost_usd)$"
+)
+#: Costs of what was asked and of what was answered, for senders that give no sum.
+_COSTS_APART: Final = tuple(
+    re.compile(rf"(?:^|_)(?:(?:{side})_cost|cost_(?:{side}))(?:_usd)?$")
+    for side in ("input|prompt", "output|completion")
 )
 #: What users put beside their calls, as many senders let them: Helicone's `Helicone-Session-Id`.
 _METADATA: Final = r"(?:^|[._])(?:metadata|(?:association_)?properties)[._](?:\w+_)?"
@@ -110,7 +116,7 @@ _ASKED: Final = tuple(
 _ANSWERED: Final = tuple(
     re.compile(rf"(?:^|_){ending}$")
     for ending in (
-        r"(?:output|response)_messages",
+        r"(?:output|response)_(?:messages|choices)",
         r"completions?",
         r"(?:response|output|generated)_(?:text|content|message)",
         r"outputs?(?:_value|_json|_data)?",
@@ -231,6 +237,13 @@ def costs_of(names: Iterable[str]) -> Names:
     """Returns those of some attributes that have a cost."""
     found = [name for name in names if "cost" in name or "Cost" in name]
     return _ending(_words(found), _COST) if found else ()
+
+
+def costs_apart(names: Iterable[str]) -> Names:
+    """Returns the attributes with the costs of the input and of the output; none without both."""
+    words = _words(name for name in names if "cost" in name or "Cost" in name)
+    found = [_plain(words, one)[:1] for one in _COSTS_APART] if words else []
+    return tuple(name for one in found for name in one) if all(found) else ()
 
 
 def ids_in(names: Iterable[str]) -> Names:

@@ -64,6 +64,7 @@ from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
     OWN_NAMES,
     content_of,
+    costs_apart,
     costs_of,
     dialect_of,
     ids_in,
@@ -192,6 +193,7 @@ class _Plan:
     response_ids: Names
     usage: tuple[tuple[str, Names], ...]
     costs: Names
+    costs_apart: Names
     tiers: Names
     read_id: tuple[Dialect, ...]
     read_operation: tuple[Dialect, ...]
@@ -295,6 +297,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         response_ids=of("response_ids"),
         usage=tuple((count, some) for count, some in usage.items() if some),
         costs=costs,
+        costs_apart=costs_apart(names) if is_genai and not costs else (),
         tiers=there(_TIERS),
         read_id=tuple(one for one in applying if one.read_id),
         read_operation=tuple(one for one in applying if one.read_operation),
@@ -498,7 +501,7 @@ def _usage(span: Span, plan: _Plan) -> Usage | None:
     attributes = span.attributes
     found = _usage_inside(span, plan) if plan.read_usage else None
     if found is None:
-        if not plan.usage and not plan.costs:
+        if not (plan.usage or plan.costs or plan.costs_apart):
             return None
         found = Usage()
     for count, names in plan.usage:
@@ -512,6 +515,9 @@ def _usage(span: Span, plan: _Plan) -> Usage | None:
         if cost is not None:
             found.cost = cost
             break
+    if plan.costs_apart and found.cost is None:
+        prices = [dollars(attributes[name]) for name in plan.costs_apart]
+        found.cost = None if None in prices else sum(one for one in prices if one is not None)
     if plan.tiers and found.service_tier is None:
         found.service_tier = first_text(attributes, plan.tiers)
     return including_cache(found)
