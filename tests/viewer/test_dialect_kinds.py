@@ -1484,6 +1484,52 @@ def test_a_cost_in_two_parts_is_their_sum_where_no_total_is_told(asked: str, ans
     assert cost(**{asked: 0.25}) == cost(**{asked: 0.25, answered: "0.5EUR"}) == cost()
 
 
+@pytest.mark.parametrize(
+    ("returned", "shown"),
+    [
+        ({"content": [{"type": "text", "text": "today"}], "isError": False}, "today"),
+        (
+            {"meta": None, "content": [{"type": "text", "text": "today"}], "is_error": True},
+            "today",
+        ),
+        (
+            {"content": [{"type": "text", "text": "today"}], "total": 1},
+            '{"content": [{"type": "text", "text": "today"}], "total": 1}',
+        ),
+        (
+            {"content": [{"type": "text", "text": "today", "score": 1}, "or"]},
+            '{"content": [{"type": "text", "text": "today", "score": 1}, "or"]}',
+        ),
+        ({"content": []}, '{"content": []}'),
+    ],
+)
+@pytest.mark.parametrize("is_json", [True, False])
+def test_what_a_server_of_mcp_returns(returned: Any, shown: str, is_json: bool) -> None:
+    """The same on the tool's span, in a message of OpenAI's and in one of the conventions'."""
+    result = json.dumps(returned) if is_json else returned
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    of_tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": result}
+    part = {"type": "tool_call_response", "id": "c", "response": result}
+    raw = [{"role": "tool", "tool_call_id": "c", "content": result}]
+    messages = [raw, [{"role": "tool", "parts": [part]}]]
+    found = [
+        table.tool_use(dataclasses.replace(span, attributes=of_tool)).result,
+        *(
+            table.asked(
+                dataclasses.replace(
+                    span,
+                    attributes={
+                        "gen_ai.operation.name": "chat",
+                        "gen_ai.input.messages": json.dumps(one),
+                    },
+                )
+            )[0]["parts"][0]["response"]
+            for one in messages
+        ),
+    ]
+    assert [one if isinstance(one, str) else json.dumps(one) for one in found] == [shown] * 3
+
+
 def test_posthogs_own_names() -> None:
     answer = [{"role": "assistant", "content": [{"type": "text", "text": "It comes today."}]}]
     own = {

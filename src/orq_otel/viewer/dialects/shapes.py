@@ -652,8 +652,37 @@ def _holds(content: Any, kinds: Container[str | None], names: Iterable[str]) -> 
     )
 
 
+def of_mcp(result: Any) -> Any:
+    """Returns the text of what a server of MCP has returned, or else the result as it is."""
+    found = result
+    if isinstance(result, str):
+        if result[:2] != '{"' or '"content"' not in result:  # nearly always
+            return result
+        found = decoded(result)
+    if isinstance(found, Mapping) and "content" in found and found.keys() <= _OF_MCP:
+        parts = found["content"]
+        if parts and isinstance(parts, list) and all(map(_is_text, parts)):
+            return "".join(one["text"] for one in parts)  # as below
+    return result
+
+
+def _is_text(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and value.get("type") == "text"
+        and isinstance(value.get("text"), str)
+    )
+
+
+#: The fields of a result of MCP, with its clients' spellings in Python.
+_OF_MCP: Final = frozenset(
+    {"content", "isError", "is_error", "structuredContent", "structured_content", "_meta", "meta"}
+)
+
+
 def _plain(content: Any) -> Any:
     """Returns a tool's result: its text if it consists of texts only."""
+    content = of_mcp(content)
     if isinstance(content, (list, tuple)):
         texts = [
             one.get("text", one.get("content"))

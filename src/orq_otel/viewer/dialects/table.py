@@ -76,7 +76,7 @@ from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
-from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.dialects.shapes import decoded, of_mcp
 from orq_otel.viewer.dialects.spring_ai import SPRING_AI
 from orq_otel.viewer.dialects.traceai import TRACEAI
 from orq_otel.viewer.dialects.traceloop import TRACELOOP
@@ -634,7 +634,7 @@ def tool_use(span: Span) -> ToolUse:
                 name, call_id = name or more.name, call_id or more.id
                 arguments = more.arguments if arguments is None else arguments
                 result = more.result if result is None else result
-    arguments, result = _said_by_tool(arguments), _said_by_tool(result)
+    arguments, result = _said_by_tool(arguments), of_mcp(_said_by_tool(result))
     told = _tool_message(result)
     if told is not None:
         result, call_id = told["content"], call_id or text(told["tool_call_id"])
