@@ -1530,6 +1530,35 @@ def test_what_a_server_of_mcp_returns(returned: Any, shown: str, is_json: bool) 
     assert [one if isinstance(one, str) else json.dumps(one) for one in found] == [shown] * 3
 
 
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        ({"input": 0.25, "output": 0.5}, 0.75),
+        ({"input": 0.25, "output": 0.5, "total": 1}, 1.0),
+        ({"input": 0, "output": 0, "total": 0}, None),
+    ],
+)
+def test_a_cost_that_users_give_langfuse(details: dict[str, float], cost: float | None) -> None:
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    own = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.cost_details": json.dumps(details),
+    }
+    assert read(dataclasses.replace(span, attributes=own)).cost == cost
+
+
+def test_embeddings_of_langfuses_client_in_javascript_are_no_conversation() -> None:
+    own = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "text-embedding-3-small",
+        "langfuse.observation.input": "parcel",
+        "langfuse.observation.output": "",
+    }
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    for name, operation in (("OpenAI.embeddings", "embeddings"), ("OpenAI.chat", "chat")):
+        assert read(dataclasses.replace(span, name=name, attributes=own)).operation == operation
+
+
 def test_posthogs_own_names() -> None:
     answer = [{"role": "assistant", "content": [{"type": "text", "text": "It comes today."}]}]
     own = {

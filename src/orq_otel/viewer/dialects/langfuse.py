@@ -121,6 +121,7 @@ LANGFUSE: Final = Dialect(
     tags=("langfuse.trace.tags", "langfuse.tags"),
     users=("langfuse.user.id", "user.id"),
     kinds={
+        "name": {"OpenAI.embeddings": "embeddings"},  # a generation to its client in JavaScript
         "langfuse.observation.type": {
             "generation": "chat",
             "embedding": "embeddings",
@@ -128,7 +129,7 @@ LANGFUSE: Final = Dialect(
             "agent": "invoke_agent",
             "retriever": "retrieval",
             "chain": "invoke_workflow",
-        }
+        },
     },
     models=("langfuse.observation.model.name",),
     read_usage=_usage,
