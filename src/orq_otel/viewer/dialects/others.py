@@ -235,15 +235,18 @@ def parts_of_usage(names: Iterable[str]) -> dict[str, Names]:
 
 def costs_of(names: Iterable[str]) -> Names:
     """Returns those of some attributes that have a cost."""
-    found = [name for name in names if "cost" in name or "Cost" in name]
-    return _ending(_words(found), _COST) if found else ()
+    return _ending(_words_of_costs(names), _COST)
 
 
 def costs_apart(names: Iterable[str]) -> Names:
     """Returns the attributes with the costs of the input and of the output; none without both."""
-    words = _words(name for name in names if "cost" in name or "Cost" in name)
-    found = [_plain(words, one)[:1] for one in _COSTS_APART] if words else []
+    words = _words_of_costs(names)
+    found = [_plain(words, one)[:1] for one in _COSTS_APART]
     return tuple(name for one in found for name in one) if all(found) else ()
+
+
+def _words_of_costs(names: Iterable[str]) -> dict[str, str]:
+    return _words(name for name in names if "cost" in name or "Cost" in name)
 
 
 def ids_in(names: Iterable[str]) -> Names:

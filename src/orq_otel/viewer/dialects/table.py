@@ -516,8 +516,9 @@ def _usage(span: Span, plan: _Plan) -> Usage | None:
             found.cost = cost
             break
     if plan.costs_apart and found.cost is None:
-        prices = [dollars(attributes[name]) for name in plan.costs_apart]
-        found.cost = None if None in prices else sum(one for one in prices if one is not None)
+        costs = [dollars(attributes[name]) for name in plan.costs_apart]
+        told = [cost for cost in costs if cost is not None]
+        found.cost = sum(told) if len(told) == len(costs) else None
     if plan.tiers and found.service_tier is None:
         found.service_tier = first_text(attributes, plan.tiers)
     return including_cache(found)
