@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE
@@ -144,15 +145,31 @@ async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
     return content["text"] if answer["isError"] else json.loads(content["text"])
 
 
-def test_the_server_says_who_it_is(store: Store, db: Path) -> None:
+@contextmanager
+def asked(db: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A server over plain pipes, and what it says of itself."""
     client = {"protocolVersion": "2025-06-18", "capabilities": {}}
     client["clientInfo"] = {"name": "tests", "version": "1"}
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    question = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
     command = [sys.executable, "-c", COMMAND, "mcp", "--db", str(db)]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as server:
-        print(json.dumps(asked), file=server.stdin, flush=True)
-        who = json.loads(server.stdout.readline())["result"]["serverInfo"]
+        print(json.dumps(question), file=server.stdin, flush=True)
+        yield server, json.loads(server.stdout.readline())["result"]["serverInfo"]
         server.stdin.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_standard_input_is_open(
+    store: Store, db: Path, number: signal.Signals
+) -> None:
+    with asked(db) as (server, _):
+        server.send_signal(number)
+        assert server.wait(30) == -number
+
+
+def test_the_server_says_who_it_is(store: Store, db: Path) -> None:
+    with asked(db) as (_, who):
+        pass
     # Version 1 of the SDK says its own, and takes no other.
     expected = "orq-otel" if hasattr(mcp.server, "MCPServer") else "mcp"
     assert (who["name"], who["version"]) == ("orq-otel", version(expected))

@@ -7,6 +7,7 @@ import http.client
 import os
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import grpc
 import httpx
@@ -29,6 +31,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
+from .command_line import COMMAND
 from .sample_spans import call
 from .sqlite_checks import rollup_errors
 
@@ -274,6 +277,15 @@ def test_what_a_killed_viewer_left_can_be_asked_on_a_read_only_disk(small_disk: 
         assert str(database) in line
         assert "a copy" in line
     assert {*copies.glob("orq-otel-*/threads.db")} <= before
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        command = [*COMMAND, "threads", "--watch", "--db", str(database)]
+        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as watching:
+            while "one" not in watching.stdout.readline():
+                pass
+            assert not {*copies.glob("orq-otel-*/threads.db")} <= before
+            watching.send_signal(number)
+        assert watching.returncode == -number
+        assert {*copies.glob("orq-otel-*/threads.db")} <= before
 
 
 @pytest.mark.skipif(

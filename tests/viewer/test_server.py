@@ -332,15 +332,15 @@ def until(condition: object) -> None:
 # Its end.
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it(tmp_path: Path, name: str) -> None:
     with Viewer(tmp_path / "threads.db") as viewer:
         # Connections that are left open keep nothing alive.
         with httpx.Client() as client, socket.create_connection(("localhost", _port(viewer))):
             client.get(viewer.pages)
             assert client.post(viewer.traces, content=thread_body(), headers=MEDIA).is_success
             began = time.monotonic()
-            viewer.stop(number)
+            viewer.stop(getattr(signal, name))
             assert time.monotonic() - began < 10
     assert spans(tmp_path / "threads.db") == 1
 

@@ -36,6 +36,7 @@ from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.backlog_worker import BacklogWorker
+from orq_otel.viewer.store.copy_folders import ENDING
 from orq_otel.viewer.store.follower import Follower
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
@@ -391,5 +392,7 @@ async def _serve(servers: list[_Serving], announce: Callable[[], None]) -> None:
 
 def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # What has the terminal closed, unless it was started to outlive it.
+    hangup = [one for one in ENDING if signal.getsignal(one) == signal.SIG_DFL]
+    for number in {signal.SIGINT, signal.SIGTERM, *hangup}:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))

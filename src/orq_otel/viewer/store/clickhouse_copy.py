@@ -8,7 +8,6 @@ the latest ones. What is deleted in ClickHouse is deleted here as soon as anybod
 from __future__ import annotations
 
 import itertools
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
 from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
+from orq_otel.viewer.store.copy_folders import CopyFolder
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 #: The copy has at most about so many spans.
@@ -48,7 +48,7 @@ class Copy:
         self._raw = raw
         self._most = most
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="orq-otel-")
+        self._folder = CopyFolder()
         self._number = 0
         #: How many log records there were in all.
         self._records = 0

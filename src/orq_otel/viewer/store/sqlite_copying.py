@@ -6,14 +6,14 @@ import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.store.copy_folders import CopyFolder
 
 _log = logging.getLogger(__name__)
 
 
-def copied(path: Path, size: int) -> tuple[Path, TemporaryDirectory[str]]:
+def copied(path: Path, size: int) -> tuple[Path, CopyFolder]:
     """Returns a copy of a file of some size and its log, and its folder, for its owner alone.
 
     SQLite reads a log only where it may write beside it, and the file alone lacks what the log
@@ -26,7 +26,7 @@ def copied(path: Path, size: int) -> tuple[Path, TemporaryDirectory[str]]:
         path,
         f"{size:,}",
     )
-    folder = TemporaryDirectory(prefix="orq-otel-")
+    folder = CopyFolder()
     copy = Path(folder.name) / path.name
     before = _version(path), _version(log)
     shutil.copyfile(path, copy)

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store import schema, sqlite_names, visits
+from orq_otel.viewer.store.copy_folders import CopyFolder
 from orq_otel.viewer.store.shared_lock import SharedLock
 from orq_otel.viewer.store.sqlite_copying import copied
 from orq_otel.viewer.store.sqlite_errors import errors, store_error
@@ -97,7 +97,7 @@ class SQLiteFile:
         self._is_closed = False
         self.waste = 0
         self._writer: Writer | None = None
-        self._copy: TemporaryDirectory[str] | None = None
+        self._copy: CopyFolder | None = None
         #: What the writer has open: the file, its log, and what its connections share.
         self._files: dict[Path, _Identity] = {}
         with errors(self._path):

@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.settings import default_store, file_at
+from orq_otel.viewer.store.copy_folders import removed_by_signals
 from orq_otel.viewer.terminal.sources import (
     TOKEN_VARIABLE,
     Source,
@@ -66,18 +68,14 @@ def run_with_source(
         The exit code.
     """
     try:
-        source = _opened(options, creates=creates)
-        try:
-            code = ask(source)
-        finally:
-            source.close()
+        with removed_by_signals(), closing(_opened(options, creates=creates)) as source:
+            return ask(source)
     except InvalidParameterError as error:
         return complain(error, WRONG_USAGE)
     except (SourceError, StoreError) as error:
         return complain(error, FAILED)
     except KeyboardInterrupt:
         return 130
-    return code
 
 
 def complain(problem: object, code: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from orq_otel.viewer.conversation.reading import conversation, failure
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.store.copy_folders import removed_by_signals
 from orq_otel.viewer.terminal.command_line import DONE, add_source, run_with_source
 from orq_otel.viewer.terminal.sources import Source, SourceError
 from orq_otel.viewer.times import rfc_3339
@@ -59,7 +61,9 @@ def run(options: Namespace) -> int:
     """Answer until standard input ends. Returns the exit code."""
 
     def ask(source: Source) -> int:
-        _server(Tools(source)).run("stdio")
+        # The SDK waits for the next line of standard input before it ends by Ctrl-C.
+        with removed_by_signals(signal.SIGINT):
+            _server(Tools(source)).run("stdio")
         return DONE
 
     return run_with_source(options, ask)
